@@ -1,0 +1,105 @@
+"""Reading a configuration: YAML, then overrides, then the schema."""
+
+from collections.abc import Iterable, Mapping
+from importlib import resources
+from pathlib import Path
+from typing import Any
+
+import yaml
+from pydantic import ValidationError
+
+from configs.schema import Config
+from tasks.errors import ConfigError
+
+Tree = dict[str, Any]
+
+
+def preset_names() -> list[str]:
+    """Return the names of the shipped presets, sorted."""
+    return sorted(Path(entry.name).stem for entry in resources.files("configs").iterdir() if entry.name.endswith(".yaml"))
+
+
+def read_config(name_or_file: str) -> Tree:
+    """Read a preset by its name, or a YAML file by its path, as an unchecked tree.
+
+    Raises:
+        ConfigError: there is no such preset or file, or it is not a YAML mapping.
+    """
+    if name_or_file in preset_names():
+        text = resources.files("configs").joinpath(f"{name_or_file}.yaml").read_text(encoding="utf-8")
+    else:
+        try:
+            text = Path(name_or_file).read_text(encoding="utf-8")
+        except FileNotFoundError:
+            raise ConfigError(f"no configuration {name_or_file!r}: give a YAML file or one of {', '.join(preset_names())}") from None
+        except (OSError, UnicodeDecodeError) as error:
+            raise ConfigError(f"cannot read configuration {name_or_file}: {error}") from error
+    tree = _parse_yaml(text, name_or_file)
+    if not isinstance(tree, dict):
+        raise ConfigError(f"{name_or_file}: a configuration is a mapping of sections, not {type(tree).__name__}")
+    return tree
+
+
+def override(tree: Tree, assignments: Iterable[str]) -> Tree:
+    """Return the tree with each `section.key=value` applied, its value read as YAML.
+
+    Raises:
+        ConfigError: an assignment is not of that form, or runs through something that is no section.
+    """
+    result = tree
+    for assignment in assignments:
+        path, equals, value = assignment.partition("=")
+        keys = path.strip().split(".")
+        if not equals or len(keys) < 2 or not all(keys):
+            raise ConfigError(f"--set {assignment!r}: write section.key=value, as in training.epochs=3")
+        result = _with_value(result, keys, _parse_yaml(value, f"--set {path}"), assignment)
+    return result
+
+
+def check_config(tree: Mapping[str, Any], origin: str) -> Config:
+    """Validate a tree against the schema.
+
+    Raises:
+        ConfigError: one line that names the first wrong key by its path, and how many more are wrong.
+    """
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(f"{origin}: {_first_fault(error)}") from None
+
+
+def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
+    """Return the leaves of a tree by dotted path; lists are leaves."""
+    leaves: dict[str, Any] = {}
+    for key, value in tree.items():
+        leaves |= flatten(value, f"{prefix}{key}.") if isinstance(value, Mapping) else {f"{prefix}{key}": value}
+    return leaves
+
+
+def _parse_yaml(text: str, origin: str) -> Any:
+    try:
+        return yaml.safe_load(text)
+    except yaml.YAMLError as error:
+        mark = getattr(error, "problem_mark", None)
+        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
+        raise ConfigError(f"{origin}: not valid YAML{where}: {getattr(error, 'problem', None) or 'unreadable'}") from None
+
+
+def _with_value(tree: Tree, keys: list[str], value: Any, assignment: str) -> Tree:
+    head, *rest = keys
+    if not rest:
+        return {**tree, head: value}
+    below = tree.get(head)
+    if below is not None and not isinstance(below, dict):
+        raise ConfigError(f"--set {assignment!r}: {head} is a value, not a section")
+    return {**tree, head: _with_value(below or {}, rest, value, assignment)}
+
+
+def _first_fault(error: ValidationError) -> str:
+    faults = error.errors(include_url=False)
+    fault = faults[0]
+    path = ".".join(str(part) for part in fault["loc"]) or "configuration"
+    message = "unknown key" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
+    got = "" if fault["type"] in ("missing", "extra_forbidden", "value_error") else f" (got {fault['input']!r})"
+    more = f"; and {len(faults) - 1} more" if len(faults) > 1 else ""
+    return f"{path}: {message}{got}{more}"

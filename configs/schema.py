@@ -1,0 +1,194 @@
+"""The one schema of a training configuration: frozen, strict, and closed to unknown keys."""
+
+import hashlib
+import re
+from typing import Annotated, Literal, Self
+
+from pydantic import BaseModel, ConfigDict, Field, model_validator
+
+Fraction = Annotated[float, Field(gt=0, lt=1)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Positive = Annotated[int, Field(gt=0)]
+Metric = Literal["accuracy", "precision", "recall", "f1", "roc_auc", "average_precision"]
+
+
+class Section(BaseModel):
+    """Base of every section: values are immutable, of the declared type, finite, and known by name."""
+
+    model_config = ConfigDict(frozen=True, strict=True, extra="forbid", allow_inf_nan=False)
+
+    def digest(self) -> str:
+        """Return the sha256 (hex) of the section's canonical JSON."""
+        return hashlib.sha256(self.model_dump_json().encode()).hexdigest()
+
+
+class DataConfig(Section):
+    """Where the labelled reviews come from and how they are split.
+
+    `path` and `test_path` are local paths or fsspec URLs. A table with `split_column` names each row's split itself;
+    without it, and without `test_path`, `test_fraction` of its rows become test, stratified by label.
+    """
+
+    source: Literal["imdb", "npz", "folder", "table", "sample"]
+    path: str | None = None
+    test_path: str | None = None
+    word_index: str | None = None
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")] | None = None
+    text_column: str = "text"
+    label_column: str = "label"
+    split_column: str | None = None
+    negative_labels: Annotated[list[str], Field(min_length=1)] = ["0", "neg", "negative"]
+    positive_labels: Annotated[list[str], Field(min_length=1)] = ["1", "pos", "positive"]
+    test_fraction: Fraction = 0.2
+    validation_fraction: Fraction = 0.2
+    split_seed: Annotated[int, Field(ge=0)] = 0
+
+    @model_validator(mode="after")
+    def _source_and_path_agree(self) -> Self:
+        if self.source in ("npz", "folder", "table") and self.path is None:
+            raise ValueError(f"source '{self.source}' needs data.path")
+        if self.source in ("imdb", "sample") and self.path is not None:
+            raise ValueError(f"source '{self.source}' takes no data.path (use source npz, folder or table for your own files)")
+        if self.test_path is not None and self.source != "table":
+            raise ValueError("data.test_path belongs to source 'table' alone")
+        if self.word_index is not None and self.source != "npz":
+            raise ValueError("data.word_index belongs to source 'npz' alone")
+        if self.split_column is not None and (self.source != "table" or self.test_path is not None):
+            raise ValueError("data.split_column belongs to source 'table' without data.test_path")
+        both = set(self.negative_labels) & set(self.positive_labels)
+        if both:
+            raise ValueError(f"{sorted(both)} stand in both negative_labels and positive_labels")
+        return self
+
+    @property
+    def dataset(self) -> str:
+        """The dataset's name: `name` where given, else the source's or the path's own."""
+        if self.name is not None:
+            return self.name
+        if self.path is None:
+            return self.source
+        stem = self.path.rstrip("/").rsplit("/", 1)[-1].split(".", 1)[0].lower()
+        return re.sub(r"[^a-z0-9]+", "-", stem).strip("-") or "reviews"
+
+
+class Threshold(Section):
+    """Shares of the rows above which a measured fault warns, or fails the run."""
+
+    warn_above: Share
+    fail_above: Share
+
+
+class ValidationConfig(Section):
+    """What raw reviews must satisfy before anything is trained on them."""
+
+    min_rows: Positive = 100
+    min_positive_share: Share = 0.4
+    max_positive_share: Share = 0.6
+    min_characters: Positive = 1
+    max_characters: Positive = 100_000
+    duplicates: Threshold = Threshold(warn_above=0.01, fail_above=0.05)
+    leakage: Threshold = Threshold(warn_above=0.0, fail_above=0.01)
+    conflicts: Threshold = Threshold(warn_above=0.0, fail_above=0.001)
+    drop_leaked: bool = False
+
+
+class PaddingConfig(Section):
+    """How texts become rows of ids: ids 0 padding, 1 start, 2 out of vocabulary, words from 3 + rank.
+
+    `vocabulary` is `given` (the source's own word index), `fitted` (on the train split) or `auto`: given where there is one.
+    """
+
+    vocabulary_size: Annotated[int, Field(ge=4, le=65_536)] = 5000
+    maxlen: Positive = 300
+    padding: Literal["pre", "post"] = "pre"
+    truncating: Literal["pre", "post"] = "pre"
+    vocabulary: Literal["auto", "given", "fitted"] = "auto"
+
+
+class ModelConfig(Section):
+    """Embedding -> LSTM -> Dense(1, sigmoid). `mask_padding` keeps the LSTM from reading padding."""
+
+    embedding_dimension: Positive = 15
+    lstm_units: Positive = 10
+    mask_padding: bool = False
+
+
+class EarlyStopping(Section):
+    """Stop after `patience` epochs in which the monitored value did not get better by `min_delta`."""
+
+    monitor: Literal["val_loss", "val_accuracy"] = "val_loss"
+    patience: Positive = 2
+    min_delta: Annotated[float, Field(ge=0)] = 0.0
+
+
+class TrainingConfig(Section):
+    """Adam on binary cross-entropy. `verbosity`: 0 silent, 1 a progress bar per epoch, 2 a line per epoch."""
+
+    epochs: Positive = 5
+    batch_size: Positive = 128
+    learning_rate: Annotated[float, Field(gt=0)] = 0.001
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    verbosity: Literal[0, 1, 2] = 1
+    compiled: bool = True
+    early_stopping: EarlyStopping | None = None
+    restore_best_weights: bool = False
+
+
+class EvaluationConfig(Section):
+    """How the test split is scored. `length_bands` are the upper bounds, in words, of all slices but the last."""
+
+    batch_size: Positive = 512
+    threshold: Fraction = 0.5
+    confidence: Fraction = 0.95
+    bootstrap_samples: Annotated[int, Field(ge=100)] = 1000
+    length_bands: Annotated[list[Positive], Field(min_length=1)] = [100, 200, 300]
+    mistakes: Positive = 50
+
+    @model_validator(mode="after")
+    def _bands_rise(self) -> Self:
+        if sorted(set(self.length_bands)) != self.length_bands:
+            raise ValueError("length_bands must rise from one to the next")
+        return self
+
+
+class RegistrationConfig(Section):
+    """Registered model and the absolute floors of test metrics below which no version becomes champion.
+
+    `{dataset}` in `model_name` stands for the dataset's name.
+    """
+
+    model_name: Annotated[str, Field(min_length=1, pattern=r"^[^/:]+$")] = "{dataset}-lstm"
+    floors: Annotated[dict[Metric, Share], Field(min_length=1)] = {"accuracy": 0.8, "roc_auc": 0.85}
+    load_check_rows: Positive = 100
+    load_check_tolerance: Annotated[float, Field(gt=0)] = 1e-6
+
+
+class TrackingConfig(Section):
+    """MLflow experiment (`{dataset}` as above) and the sampling of system metrics."""
+
+    experiment: Annotated[str, Field(min_length=1)] = "{dataset}"
+    system_metrics: bool = True
+    system_metrics_seconds: Annotated[float, Field(ge=0.5)] = 2.0
+
+
+class Config(Section):
+    """One training, whole."""
+
+    data: DataConfig
+    validation: ValidationConfig = ValidationConfig()
+    padding: PaddingConfig = PaddingConfig()
+    model: ModelConfig = ModelConfig()
+    training: TrainingConfig = TrainingConfig()
+    evaluation: EvaluationConfig = EvaluationConfig()
+    registration: RegistrationConfig = RegistrationConfig()
+    tracking: TrackingConfig = TrackingConfig()
+
+    @property
+    def registered_model(self) -> str:
+        """The registered model's name with `{dataset}` filled in."""
+        return self.registration.model_name.replace("{dataset}", self.data.dataset)
+
+    @property
+    def experiment(self) -> str:
+        """The experiment's name with `{dataset}` filled in."""
+        return self.tracking.experiment.replace("{dataset}", self.data.dataset)

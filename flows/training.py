@@ -1,0 +1,56 @@
+"""The training flow: ingest -> validate -> pad -> train -> evaluate -> register -> decide."""
+
+from collections.abc import Mapping
+
+from prefect import flow
+from prefect.runtime import flow_run
+
+from configs.schema import Config
+from flows.publishing import name_training_run, publish_result
+from tasks.evaluation.task import evaluate
+from tasks.ingestion.task import ingest
+from tasks.padding.task import pad_reviews
+from tasks.registration.task import decide, record, register
+from tasks.report import RunResult
+from tasks.stage import recorded_stages
+from tasks.tracking import log_datasets, log_evaluation, log_training, log_validation, training_run
+from tasks.training.task import train
+from tasks.validation.task import validate_padded, validate_reviews
+from tasks.validation.verdict import require_passed
+
+
+@flow(name="training", flow_run_name=name_training_run)
+def training(config: Config, tags: Mapping[str, str] | None = None) -> RunResult:
+    """Train, evaluate and register one model, and crown it if there is no champion and it passes every floor.
+
+    Args:
+        config: all that the run depends on.
+        tags: further tags of the MLflow run.
+    """
+    run_tags = {"prefect.flow_run_id": str(flow_run.id), **(tags or {})}
+    with recorded_stages() as stages, training_run(config, name=flow_run.name, tags=run_tags) as run:
+        reviews = ingest(config.data)
+
+        validation = validate_reviews(reviews, config.validation)
+        log_validation(run, validation, "reviews")
+        require_passed(validation)
+
+        padded = pad_reviews(reviews, validation, config.padding)
+        padded_validation = validate_padded(padded)
+        log_validation(run, padded_validation, "padded")
+        require_passed(padded_validation)
+        log_datasets(run, reviews, padded)
+
+        model = train(padded, config.padding, config.model, config.training, run)
+        log_training(run, model)
+
+        evaluation = evaluate(model, padded, reviews, config.evaluation, run.folder)
+        log_evaluation(run, evaluation, step=model.epochs_run)
+
+        version = register(model, evaluation, padded, reviews, config, run)
+        decision = decide(version, evaluation, config)
+
+        result = RunResult(run, reviews, validation, padded, model, evaluation, version, decision, stages)
+        record(result, config)
+        publish_result(result, config)
+    return result

@@ -1,0 +1,48 @@
+"""Every exception that Reprise raises on purpose.
+
+RepriseError          anything that stopped the work; the command exits 1
+  InputError          the user's data, configuration or arguments are at fault; the command exits 2
+    ConfigError       a key, type or value of the configuration
+    DataError         a source that cannot be read as labelled reviews
+    ValidationFailed  reviews that were read and found unfit to train on
+  DownloadError       a source on the network that could not be had whole
+  TrainingDiverged    a loss that is no longer finite
+  ModelMismatch       a model that does not give the scores, or hold the files, that it should
+  RegistryError       the MLflow server or its registry could not be reached or refused
+"""
+
+
+class RepriseError(Exception):
+    """Something stopped the work; the message is one line that names the thing and what to do."""
+
+
+class InputError(RepriseError):
+    """What the user gave is at fault."""
+
+
+class ConfigError(InputError):
+    """A key, a type or a value of the configuration is wrong."""
+
+
+class DataError(InputError):
+    """A source cannot be read as labelled reviews."""
+
+
+class ValidationFailed(InputError):
+    """The reviews were read and are unfit to train on."""
+
+
+class DownloadError(RepriseError):
+    """A source on the network could not be had whole."""
+
+
+class TrainingDiverged(RepriseError):
+    """The loss is no longer finite."""
+
+
+class ModelMismatch(RepriseError):
+    """A model does not give the scores, or hold the files, that it should."""
+
+
+class RegistryError(RepriseError):
+    """The MLflow server could not be reached or refused."""

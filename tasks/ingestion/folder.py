@@ -1,0 +1,53 @@
+"""The aclImdb layout: `train/pos`, `train/neg`, `test/pos`, `test/neg`, a review to a `.txt` file."""
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+import pyarrow as pa
+
+from tasks.errors import DataError
+from tasks.ingestion.corpus import Corpus, build_table
+from tasks.ingestion.files import Located, list_files, locate, read_bytes
+
+PARTS = tuple((split, name, label) for split in ("train", "test") for name, label in (("neg", 0), ("pos", 1)))
+
+
+def list_reviews(path: str) -> dict[str, list[tuple[Located, Mapping[str, Any]]]]:
+    """Return the review files of each part, "train/neg" and so on, sorted by name; `unsup` is not looked at.
+
+    Raises:
+        DataError: A part is missing or empty.
+        DownloadError: The folder's host did not answer.
+    """
+    root = locate(path)
+    reviews = {}
+    for split, name, _ in PARTS:
+        part = root.join(split, name)
+        files = [(file, told) for file, told in list_files(part) if file.path.endswith(".txt")]
+        if not files:
+            raise DataError(f"no .txt files in {part.name}")
+        reviews[f"{split}/{name}"] = files
+    return reviews
+
+
+def read_folder(path: str) -> Corpus:
+    """Read every review of the folder, negative ones first, each part sorted by file name.
+
+    Raises:
+        DataError: A part is missing or empty, or a file is not UTF-8.
+        DownloadError: The folder's host did not answer.
+    """
+    reviews = list_reviews(path)
+    tables = []
+    for split, name, label in PARTS:
+        texts = pa.array([_read_text(file) for file, _ in reviews[f"{split}/{name}"]], pa.string())
+        tables.append(build_table(texts, np.full(len(texts), label, dtype=np.int8), split))
+    return Corpus(pa.concat_tables(tables))
+
+
+def _read_text(file: Located) -> str:
+    try:
+        return read_bytes(file).decode()
+    except UnicodeDecodeError as error:
+        raise DataError(f"{file.name} is not UTF-8: byte {error.object[error.start]:#04x} at offset {error.start}") from error

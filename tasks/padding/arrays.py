@@ -1,0 +1,111 @@
+"""Canonical Parquet to memory-mapped arrays of padded ids, in bounded memory."""
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple, get_args
+
+import numpy as np
+import numpy.typing as npt
+import pyarrow as pa
+import pyarrow.compute as pc
+import pyarrow.parquet as pq
+
+from tasks.handles import Split
+from tasks.served_model import PADDING_ID, UNKNOWN_ID, TextEncoder
+
+SPLITS: tuple[Split, ...] = get_args(Split)
+BATCH_ROWS = 8192
+
+
+class SplitShares(NamedTuple):
+    """What padding did to a split: shares of its rows, of its words, and of its padded cells."""
+
+    truncated: float
+    out_of_vocabulary: float
+    padding: float
+
+
+def read_train_texts(reviews_path: Path) -> Iterator[pa.Array]:
+    """Yield the texts of the train split, batch by batch."""
+    for batch in pq.ParquetFile(reviews_path).iter_batches(BATCH_ROWS, columns=["text", "split"]):
+        yield batch["text"].filter(pc.equal(batch["split"], "train"))
+
+
+def write_arrays(
+    reviews_path: Path, encoder: TextEncoder, excluded: npt.NDArray[np.int64], folder: Path
+) -> tuple[dict[Split, int], dict[Split, SplitShares]]:
+    """Write each split's arrays, as `PaddedReviews` lists them, into a folder.
+
+    Args:
+        reviews_path: canonical Parquet.
+        encoder: what turns its texts into ids.
+        excluded: row numbers to leave out.
+        folder: where the `.npy` files go.
+
+    Returns:
+        The rows and the shares of each split.
+    """
+    split_column = pq.read_table(reviews_path, columns=["split"])["split"]
+    kept = np.ones(len(split_column), dtype=bool)
+    kept[excluded] = False
+    writers = {split: _SplitWriter(split, _row_numbers(split_column, split, kept), encoder.maxlen, folder) for split in SPLITS}
+    first_row = 0
+    for batch in pq.ParquetFile(reviews_path).iter_batches(BATCH_ROWS):
+        ids, lengths = encoder.encode(batch["text"])
+        unknown = np.add.reduceat(ids == UNKNOWN_ID, np.cumsum(lengths, dtype=np.int64) - lengths, dtype=np.int64)
+        padded, labels = encoder.pad(ids, lengths), batch["label"].to_numpy()
+        for writer in writers.values():
+            writer.write(first_row, padded, lengths, labels, unknown)
+        first_row += len(batch)
+    return {split: len(writer.rows) for split, writer in writers.items()}, {
+        split: writer.close() for split, writer in writers.items()
+    }
+
+
+def _row_numbers(split_column: pa.ChunkedArray, split: Split, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
+    return np.flatnonzero(pc.equal(split_column, split).to_numpy() & kept)
+
+
+class _SplitWriter:
+    """Fills one split's arrays from batches that come in row order."""
+
+    def __init__(self, split: Split, rows: npt.NDArray[np.int64], maxlen: int, folder: Path) -> None:
+        self.rows = rows
+        self._written = self._truncated = self._unknown = self._words = self._padding = 0
+
+        def create(name: str, dtype: npt.DTypeLike, *shape: int) -> npt.NDArray[np.generic]:
+            return np.lib.format.open_memmap(folder / f"{name}_{split}.npy", "w+", np.dtype(dtype), (len(rows), *shape))
+
+        self._ids = create("ids", np.uint16, maxlen)
+        self._lengths = create("lengths", np.int32)
+        self._labels = create("labels", np.int8)
+        np.save(folder / f"rows_{split}.npy", rows)
+
+    def write(
+        self,
+        first_row: int,
+        padded: npt.NDArray[np.uint16],
+        lengths: npt.NDArray[np.int32],
+        labels: npt.NDArray[np.int8],
+        unknown: npt.NDArray[np.int64],
+    ) -> None:
+        """Take this split's rows out of a batch that begins at `first_row`."""
+        end = int(np.searchsorted(self.rows, first_row + len(padded)))
+        chosen = self.rows[self._written : end] - first_row
+        target = slice(self._written, end)
+        self._ids[target], self._lengths[target], self._labels[target] = padded[chosen], lengths[chosen], labels[chosen]
+        self._truncated += int((lengths[chosen] > padded.shape[1]).sum())
+        self._unknown += int(unknown[chosen].sum())
+        self._words += int((lengths[chosen] - 1).sum())
+        self._padding += int((padded[chosen] == PADDING_ID).sum())
+        self._written = end
+
+    def close(self) -> SplitShares:
+        """Return the split's shares; of an empty split or one without a word they are 0."""
+        for array in (self._ids, self._lengths, self._labels):
+            array.flush()  # type: ignore[attr-defined]
+        return SplitShares(
+            self._truncated / max(len(self.rows), 1),
+            self._unknown / max(self._words, 1),
+            self._padding / max(self._ids.size, 1),
+        )

@@ -1,0 +1,79 @@
+"""A logged model loaded by a process that knows nothing of the training, and asked for the training's own scores.
+
+Run as a module it is that process: `python -m tasks.registration.load_check` reads one JSON line from standard input,
+`{"model": PATH, "texts": [...]}`, and prints one, `{"probabilities": [...]}`.
+"""
+
+import json
+import subprocess
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from tasks.errors import ModelMismatch
+
+
+class FreshProcess:
+    """A process that has imported what a served model needs and waits for a model to load."""
+
+    def __init__(self) -> None:
+        """Start the process; it imports while the caller does other work."""
+        self._process = subprocess.Popen(  # noqa: S603 (our own interpreter and module, no input of a user's)
+            [sys.executable, "-m", __name__],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+            cwd=Path(__file__).parents[2],
+        )
+
+    def score(self, model: Path, texts: Sequence[str]) -> npt.NDArray[np.float64]:
+        """Return the probabilities that the model in a folder gives for texts, (texts,) float64, and end the process.
+
+        Raises:
+            ModelMismatch: the model could not be loaded or asked.
+        """
+        answer, errors = self._process.communicate(json.dumps({"model": str(model), "texts": list(texts)}) + "\n")
+        if self._process.returncode != 0:
+            last_line = (errors.strip().splitlines() or ["no message"])[-1]
+            raise ModelMismatch(f"the logged model in {model} cannot be used in a fresh process: {last_line}")
+        return np.asarray(json.loads(answer.splitlines()[-1])["probabilities"], dtype=np.float64)
+
+    def stop(self) -> None:
+        """End the process if it still waits."""
+        if self._process.poll() is None:
+            self._process.kill()
+            self._process.communicate()
+
+
+def compare_scores(expected: npt.NDArray[np.float64], found: npt.NDArray[np.float64], tolerance: float) -> float:
+    """Return the largest difference between two (texts,) arrays of scores.
+
+    Raises:
+        ModelMismatch: their lengths differ, a score is not finite, or a difference is above the tolerance.
+    """
+    if expected.shape != found.shape:
+        raise ModelMismatch(f"the logged model gave {len(found)} scores for {len(expected)} texts")
+    difference = float(np.abs(expected - found).max())
+    if not difference <= tolerance:
+        raise ModelMismatch(f"the logged model's scores differ from the training's by up to {difference:.3g} (allowed {tolerance:g})")
+    return difference
+
+
+def main() -> None:
+    """Be the fresh process."""
+    import keras  # noqa: F401 (loaded while the parent still trains, so that the answer comes at once)
+    import mlflow
+    import tensorflow  # noqa: F401
+
+    request = json.loads(sys.stdin.readline())
+    model = mlflow.pyfunc.load_model(request["model"])
+    probabilities = [prediction.probability for prediction in model.predict(request["texts"])]
+    print(json.dumps({"probabilities": probabilities}))  # noqa: T201 (the answer)
+
+
+if __name__ == "__main__":
+    main()

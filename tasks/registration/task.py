@@ -1,0 +1,100 @@
+"""The registration stages: register a version, then decide what becomes of it."""
+
+import logging
+from pathlib import Path
+
+import mlflow
+import numpy as np
+
+from configs.schema import Config
+from tasks.handles import Decision, Evaluation, ModelVersion, PaddedReviews, Reviews, TrackedRun, TrainedModel
+from tasks.registration.decision import decide_alias
+from tasks.registration.load_check import FreshProcess, compare_scores
+from tasks.registration.packaging import log_model
+from tasks.registration.versions import CHAMPION, create_version, crown, read_aliases, record_decision
+from tasks.report import RunResult, headline, write_card, write_report
+from tasks.stage import stage
+from tasks.tracking import log_outcome
+
+logger = logging.getLogger("reprise.registration")
+
+
+@stage("registration")
+def register(
+    model: TrainedModel, evaluation: Evaluation, padded: PaddedReviews, reviews: Reviews, config: Config, run: TrackedRun
+) -> ModelVersion:
+    """Log the model, prove in a fresh process that it gives the training's scores, and register it as challenger.
+
+    Raises:
+        ModelMismatch: the logged model cannot be loaded, or scores otherwise than in training.
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    fresh = FreshProcess()
+    try:
+        step = model.epochs_run
+        model_id, model_uri = log_model(run, model, padded, threshold=config.evaluation.threshold, step=step)
+        texts, expected = _sample_scores(evaluation, reviews, config.registration.load_check_rows)
+        found = fresh.score(Path(mlflow.artifacts.download_artifacts(model_uri)), texts)
+    finally:
+        fresh.stop()
+    difference = compare_scores(expected, found, config.registration.load_check_tolerance)
+    logger.info("a fresh process gives the same scores for %d texts (largest difference %.1e)", len(texts), difference)
+    tags = {f"test.{name}": f"{figure.value:.6f}" for name, figure in evaluation.metrics.items()} | {
+        "weights_sha256": model.sha256,
+        "dataset.sha256": reviews.sha256,
+        "dataset": reviews.dataset,
+        "load_check.difference": f"{difference:.3g}",
+    }
+    accuracy = evaluation.metrics["accuracy"]
+    description = (
+        f"Test accuracy **{accuracy.value:.2%}** ({evaluation.confidence:.0%} interval {accuracy.low:.2%} to {accuracy.high:.2%}) on "
+        f"{evaluation.rows:,} reviews of `{reviews.dataset}`, after {model.epochs_run} epochs with seed {config.training.seed}."
+    )
+    return create_version(
+        config.registered_model,
+        run,
+        model_id=model_id,
+        model_uri=model_uri,
+        weights_sha256=model.sha256,
+        tags=tags,
+        description=description,
+    )
+
+
+@stage("decision")
+def decide(version: ModelVersion, evaluation: Evaluation, config: Config) -> Decision:
+    """Decide what becomes of a registered version, and move the alias if it is to be champion.
+
+    Raises:
+        RegistryError: MLflow could not be reached, or refused; the champion is then what it was.
+    """
+    champion = read_aliases(version.name).get(CHAMPION)
+    decision = decide_alias(evaluation.metrics, config.registration.floors, version=version.version, champion=champion)
+    if decision.alias == CHAMPION:
+        crown(version)
+    return decision
+
+
+def record(result: RunResult, config: Config) -> None:
+    """Write the decision into the version, the card into the registered model, and the report into the run.
+
+    Raises:
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    decision, version = result.decision, result.version
+    card = write_card(version.name, decision.champion, result, config)
+    record_decision(version, outcome=decision.outcome, reason=decision.reason, card=card)
+    tags = {"decision.outcome": decision.outcome, "registered_version": f"{version.name}/{version.version}"}
+    log_outcome(
+        result.run, report=write_report(result, config), description=headline(result), stages=result.stages, tags=tags
+    )
+
+
+def _sample_scores(evaluation: Evaluation, reviews: Reviews, count: int) -> tuple[list[str], np.ndarray[tuple[int], np.dtype[np.float64]]]:
+    import pyarrow.parquet as pq
+
+    predictions = pq.read_table(evaluation.file("predictions.parquet"))
+    chosen = np.unique(np.linspace(0, len(predictions) - 1, count).astype(np.int64))
+    rows = predictions["row"].to_numpy()[chosen]
+    texts = pq.read_table(reviews.file("reviews.parquet"), columns=["text"])["text"].take(rows).to_pylist()
+    return texts, predictions["probability"].to_numpy()[chosen].astype(np.float64)

@@ -1,0 +1,177 @@
+"""Registered models, their versions and aliases."""
+
+from collections.abc import Mapping
+from datetime import UTC, datetime
+from typing import NamedTuple
+
+from mlflow import MlflowClient
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
+
+from tasks.errors import InputError
+from tasks.handles import ModelVersion, TrackedRun
+from tasks.tracking import connect, reaching_mlflow
+
+CHAMPION, CHALLENGER = "champion", "challenger"
+
+
+class VersionSummary(NamedTuple):
+    """A version as a list shows it. `accuracy` is the test accuracy it was registered with."""
+
+    name: str
+    version: str
+    aliases: tuple[str, ...]
+    accuracy: float | None
+    outcome: str | None
+    created: datetime
+    run_id: str
+
+
+class VersionDetails(NamedTuple):
+    """A version whole: what a list shows, and its tags and description."""
+
+    summary: VersionSummary
+    tags: dict[str, str]
+    description: str
+
+
+def read_aliases(name: str) -> dict[str, str]:
+    """Return alias -> version of a registered model; empty where there is no such model yet.
+
+    Raises:
+        RegistryError: MLflow could not be reached, or refused: never taken for an empty registry.
+    """
+    client = connect()
+    with reaching_mlflow():
+        try:
+            return {alias: str(version) for alias, version in client.get_registered_model(name).aliases.items()}
+        except MlflowException as error:
+            if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                return {}
+            raise
+
+
+def create_version(
+    name: str, run: TrackedRun, *, model_id: str, model_uri: str, weights_sha256: str, tags: Mapping[str, str], description: str
+) -> ModelVersion:
+    """Register a logged model as the next version of `name` and give it the alias `challenger`.
+
+    Raises:
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    client = connect()
+    with reaching_mlflow():
+        try:
+            client.create_registered_model(name)
+        except MlflowException as error:
+            if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+                raise
+        created = client.create_model_version(
+            name, source=model_uri, run_id=run.run_id, tags=dict(tags), description=description, model_id=model_id
+        )
+        client.set_registered_model_alias(name, CHALLENGER, created.version)
+    return ModelVersion(
+        name=name, version=str(created.version), run_id=run.run_id, model_uri=f"models:/{name}/{created.version}", weights_sha256=weights_sha256
+    )
+
+
+def crown(version: ModelVersion) -> None:
+    """Move the alias `champion` to a version, and take `challenger` from it.
+
+    Raises:
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    client = connect()
+    with reaching_mlflow():
+        client.set_registered_model_alias(version.name, CHAMPION, version.version)
+        client.delete_registered_model_alias(version.name, CHALLENGER)
+
+
+def record_decision(version: ModelVersion, *, outcome: str, reason: str, card: str) -> None:
+    """Write a decision into the version's tags and the model card into the registered model's description.
+
+    Raises:
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    client = connect()
+    with reaching_mlflow():
+        client.set_model_version_tag(version.name, version.version, "decision.outcome", outcome)
+        client.set_model_version_tag(version.name, version.version, "decision.reason", reason)
+        client.update_registered_model(version.name, description=card)
+
+
+def list_versions() -> list[VersionSummary]:
+    """Return all versions of all registered models, newest first within a model.
+
+    Raises:
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    client = connect()
+    with reaching_mlflow():
+        names = [model.name for model in _every(client.search_registered_models)]
+        aliases = {name: client.get_registered_model(name).aliases for name in names}
+        versions = [
+            _summarize(version, aliases[name])
+            for name in sorted(names)
+            for version in _every(client.search_model_versions, f"name='{name}'")
+        ]
+    return sorted(versions, key=lambda version: (version.name, -int(version.version)))
+
+
+def find_version(name: str, version_or_alias: str) -> VersionDetails:
+    """Return one version of a registered model, by number or by alias.
+
+    Raises:
+        InputError: there is no such model, version or alias.
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    client = connect()
+    missing = {ErrorCode.Name(RESOURCE_DOES_NOT_EXIST), ErrorCode.Name(INVALID_PARAMETER_VALUE)}
+    with reaching_mlflow():
+        try:
+            if version_or_alias.isdecimal():
+                found = client.get_model_version(name, version_or_alias)
+            else:
+                found = client.get_model_version_by_alias(name, version_or_alias)
+        except MlflowException as error:
+            if error.error_code in missing:
+                raise InputError(f"no version or alias {version_or_alias!r} of {name!r}: `reprise models` lists what there is") from None
+            raise
+        aliases = client.get_registered_model(name).aliases
+        return VersionDetails(_summarize(found, aliases), dict(found.tags), found.description or "")
+
+
+def download_model(version: VersionSummary) -> str:
+    """Return a local folder that holds a version's files.
+
+    Raises:
+        RegistryError: MLflow could not be reached, or holds the files no more.
+    """
+    import mlflow
+
+    connect()
+    with reaching_mlflow():
+        return str(mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}"))
+
+
+def _every(search, *args):  # type: ignore[no-untyped-def]
+    token = None
+    while True:
+        page = search(*args, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _summarize(version, aliases: Mapping[str, object]) -> VersionSummary:  # type: ignore[no-untyped-def]
+    accuracy = version.tags.get("test.accuracy")
+    return VersionSummary(
+        name=version.name,
+        version=str(version.version),
+        aliases=tuple(sorted(alias for alias, number in aliases.items() if str(number) == str(version.version))),
+        accuracy=float(accuracy) if accuracy else None,
+        outcome=version.tags.get("decision.outcome"),
+        created=datetime.fromtimestamp(version.creation_timestamp / 1000, UTC),
+        run_id=version.run_id,
+    )

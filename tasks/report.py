@@ -1,0 +1,193 @@
+"""What a run did: as Markdown for people, and as JSON for programs. Pure functions of handles."""
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+from configs.loading import flatten
+from configs.schema import Config
+from tasks.handles import Decision, Evaluation, ModelVersion, PaddedReviews, Reviews, TrackedRun, TrainedModel, ValidationReport
+from tasks.stage import StageRecord
+
+METRIC_TITLES = {
+    "accuracy": "Accuracy",
+    "loss": "Loss",
+    "precision": "Precision",
+    "recall": "Recall",
+    "f1": "F1",
+    "roc_auc": "ROC AUC",
+    "average_precision": "Average precision",
+    "brier_score": "Brier score",
+}
+
+
+class RunResult(NamedTuple):
+    """Everything that one training run brought forth."""
+
+    run: TrackedRun
+    reviews: Reviews
+    validation: ValidationReport
+    padded: PaddedReviews
+    model: TrainedModel
+    evaluation: Evaluation
+    version: ModelVersion
+    decision: Decision
+    stages: Sequence[StageRecord]
+
+
+def headline(result: RunResult) -> str:
+    """Return the run's outcome in one line."""
+    accuracy = result.evaluation.metrics["accuracy"]
+    return (
+        f"{result.version.name} version {result.version.version}: test accuracy {accuracy.value:.2%} "
+        f"[{accuracy.low:.2%}, {accuracy.high:.2%}], {result.decision.alias}"
+    )
+
+
+def write_report(result: RunResult, config: Config) -> str:
+    """Return the run's report as Markdown."""
+    evaluation, validation = result.evaluation, result.validation
+    return "\n".join(
+        [
+            f"# {result.version.name} version {result.version.version}",
+            "",
+            f"**{result.decision.outcome}**: {result.decision.reason}",
+            "",
+            f"## Test metrics ({evaluation.rows:,} reviews)",
+            "",
+            *metrics_table(evaluation),
+            "",
+            "### Accuracy by slice",
+            "",
+            *_table(
+                ["slice", "reviews", "accuracy", f"{evaluation.confidence:.0%} interval"],
+                [
+                    [part.name, f"{part.rows:,}", f"{part.accuracy.value:.2%}", f"{part.accuracy.low:.2%} to {part.accuracy.high:.2%}"]
+                    for part in evaluation.slices
+                ],
+            ),
+            "",
+            "## Data",
+            "",
+            *data_lines(result.reviews, result.padded),
+            f"- Validation: {'passed' if validation.passed else 'FAILED'}, {validation.checks} checks, "
+            f"{len(validation.warnings)} warnings, {validation.excluded_rows} test reviews excluded",
+            *(f"  - {warning}" for warning in validation.warnings),
+            "",
+            "## Training",
+            "",
+            *_history_table(result.model),
+            "",
+            f"- {result.model.parameters:,} parameters, {result.model.epochs_run} epochs, best epoch {result.model.best_epoch}",
+            f"- Weights sha256: `{result.model.sha256}`",
+            "",
+            "## Seconds per stage",
+            "",
+            *stage_table(result.stages),
+            "",
+            "## Configuration",
+            "",
+            *_table(["key", "value"], [[key, f"`{value}`"] for key, value in flatten(config.model_dump(mode="json")).items()]),
+            "",
+        ]
+    )
+
+
+def write_card(name: str, champion: str | None, result: RunResult, config: Config) -> str:
+    """Return the model card of a registered model, which speaks of its champion or, without one, its newest version."""
+    shown = f"version {champion} is the champion" if champion else f"no champion yet; version {result.version.version} is the newest"
+    return "\n".join(
+        [
+            f"# {name}",
+            "",
+            f"Tells whether an English review is positive, from its raw text ({shown}).",
+            "",
+            "## Use",
+            "",
+            f"`mlflow.pyfunc.load_model('models:/{name}@champion').predict(['A wonderful film.'])` takes `list[str]` and gives, for "
+            f"each text, the probability of a positive review and the label, 1 from {config.evaluation.threshold:g} on. "
+            "Tokenization, vocabulary and padding are inside.",
+            "",
+            f"## Figures of version {result.version.version} on {result.evaluation.rows:,} test reviews",
+            "",
+            *metrics_table(result.evaluation),
+            "",
+            "## Trained on",
+            "",
+            *data_lines(result.reviews, result.padded),
+            "",
+            "## Network",
+            "",
+            f"Embedding {config.padding.vocabulary_size} x {config.model.embedding_dimension}, LSTM {config.model.lstm_units}, "
+            f"Dense 1 sigmoid: {result.model.parameters:,} parameters. Reads {config.padding.maxlen} words of a review, "
+            f"the {'last' if config.padding.truncating == 'pre' else 'first'} ones of a longer one.",
+            "",
+            "## Limits",
+            "",
+            f"- Of a review's words it knows {config.padding.vocabulary_size:,} at the most; "
+            f"{result.padded.out_of_vocabulary_share['test']:.1%} of the test words are unknown to it.",
+            "- It has seen reviews of one kind and language; of other text its probability means nothing.",
+            "- A probability is not calibrated beyond what the calibration figure of its run shows.",
+            "",
+        ]
+    )
+
+
+def write_json(result: RunResult, config: Config) -> dict[str, Any]:
+    """Return the run as the JSON that `--report` writes."""
+    return {
+        "run_id": result.run.run_id,
+        "model": result.version.name,
+        "version": result.version.version,
+        "alias": result.decision.alias,
+        "decision": result.decision.model_dump(mode="json"),
+        "test": {name: figure.value for name, figure in result.evaluation.metrics.items()},
+        "intervals": {name: [figure.low, figure.high] for name, figure in result.evaluation.metrics.items()},
+        "parameters": result.model.parameters,
+        "dataset": {
+            "name": result.reviews.dataset,
+            "source": result.reviews.source,
+            "sha256": result.reviews.sha256,
+            "rows": dict(result.padded.rows),
+        },
+        "seconds": {record.stage: round(record.seconds, 3) for record in result.stages},
+        "reused": [record.stage for record in result.stages if record.reused],
+        "weights_sha256": result.model.sha256,
+        "config": config.model_dump(mode="json"),
+    }
+
+
+def metrics_table(evaluation: Evaluation) -> list[str]:
+    """Return the test metrics with their intervals as the lines of a Markdown table."""
+    rows = [
+        [title, f"{figure.value:.4f}", f"{figure.low:.4f} to {figure.high:.4f}"]
+        for name, title in METRIC_TITLES.items()
+        for figure in [evaluation.metrics[name]]
+    ]
+    return _table(["metric", "value", f"{evaluation.confidence:.0%} interval"], rows)
+
+
+def stage_table(stages: Sequence[StageRecord]) -> list[str]:
+    """Return each stage's seconds as the lines of a Markdown table."""
+    rows = [[record.stage, f"{record.seconds:.1f}", "reused" if record.reused else "ran"] for record in stages]
+    return _table(["stage", "seconds", ""], [*rows, ["total", f"{sum(record.seconds for record in stages):.1f}", ""]])
+
+
+def data_lines(reviews: Reviews, padded: PaddedReviews) -> list[str]:
+    """Return what the model was trained on as the lines of a Markdown list."""
+    rows = ", ".join(f"{count:,} {split}" for split, count in padded.rows.items())
+    return [
+        f"- Dataset `{reviews.dataset}` from `{reviews.source}`: {rows}",
+        f"- sha256 of the reviews: `{reviews.sha256}`",
+        f"- Cut to {padded.maxlen} words: {padded.truncated_share['train']:.1%} of the train reviews; "
+        f"unknown words: {padded.out_of_vocabulary_share['train']:.1%}; padding: {padded.padding_share['train']:.1%} of the cells",
+    ]
+
+
+def _history_table(model: TrainedModel) -> list[str]:
+    columns: Mapping[str, str] = {"loss": "loss", "accuracy": "accuracy", "val_loss": "validation loss", "val_accuracy": "validation accuracy"}
+    epochs = zip(*(model.history[name] for name in columns), strict=True)
+    return _table(["epoch", *columns.values()], [[str(n), *(f"{value:.4f}" for value in row)] for n, row in enumerate(epochs, 1)])
+
+
+def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
+    return [f"| {' | '.join(cells)} |" for cells in [header, ["---"] * len(header), *rows]]

@@ -1,0 +1,249 @@
+"""The one owner of the MLflow URI, the experiment and the run: every figure of a training enters MLflow through here."""
+
+import importlib.metadata
+import json
+import logging
+import os
+import time
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from filelock import FileLock
+
+os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when MLflow is imported
+
+import mlflow
+import pandas as pd
+import yaml
+from mlflow import MlflowClient
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunStatus, RunTag
+from mlflow.exceptions import MlflowException
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
+from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_RUN_NOTE
+from sqlalchemy.exc import SQLAlchemyError
+
+from configs.loading import flatten
+from configs.schema import Config
+from tasks.errors import RegistryError
+from tasks.handles import Evaluation, PaddedReviews, Reviews, Split, TrackedRun, TrainedModel, ValidationReport
+from tasks.stage import StageRecord
+from tasks.workspace import home
+
+logger = logging.getLogger("reprise.tracking")
+
+RECORDED_PACKAGES = ("tensorflow", "keras", "prefect", "mlflow", "great-expectations", "numpy", "pandas", "pyarrow")
+DATASET_CONTEXTS: dict[Split, str] = {"train": "training", "validation": "validation", "test": "testing"}
+HISTORY_NAMES = {"loss": "train/loss", "accuracy": "train/accuracy", "val_loss": "validation/loss", "val_accuracy": "validation/accuracy"}
+
+
+def store_folder() -> Path:
+    """Return the folder of the embedded store: `mlruns` in the working folder."""
+    return Path("mlruns").absolute()
+
+
+def tracking_uri() -> str:
+    """Return `MLFLOW_TRACKING_URI`, or the embedded store's SQLite."""
+    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{store_folder() / 'mlflow.db'}"
+
+
+def server_url() -> str | None:
+    """Return the address of the tracking server, or None where the store is embedded."""
+    uri = tracking_uri()
+    return uri.rstrip("/") if uri.startswith(("http://", "https://")) else None
+
+
+@contextmanager
+def reaching_mlflow() -> Iterator[None]:
+    """Turn what MLflow and its database raise in the block into one line.
+
+    Raises:
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    try:
+        yield
+    except (MlflowException, SQLAlchemyError, OSError) as error:
+        first_line = str(error).strip().split("\n", 1)[0]
+        raise RegistryError(f"MLflow at {_without_password(tracking_uri())} failed: {first_line}") from error
+
+
+def connect() -> MlflowClient:
+    """Return a client; on the first use of an embedded store, make its database.
+
+    Raises:
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    uri = tracking_uri()
+    with reaching_mlflow():
+        mlflow.set_tracking_uri(uri)
+        if server_url() is not None:
+            return MlflowClient()
+        store_folder().mkdir(exist_ok=True)
+        # Two processes that both migrate a new SQLite break it.
+        with FileLock(store_folder() / ".migration.lock"):
+            client = MlflowClient()
+            client.search_experiments(max_results=1)
+        return client
+
+
+@contextmanager
+def training_run(config: Config, *, name: str, tags: Mapping[str, str]) -> Iterator[TrackedRun]:
+    """Yield a new MLflow run with the configuration, the code's commit and the packages recorded.
+
+    The run ends FINISHED with the block, FAILED with its error as the tag `error`, or KILLED by an interrupt.
+
+    Raises:
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    client = connect()
+    with reaching_mlflow():
+        experiment_id = _experiment_id(client, config.experiment)
+        run_id = client.create_run(experiment_id, run_name=name, tags={**_code_tags(), **_package_tags(), **tags}).info.run_id
+    monitor = SystemMetricsMonitor(run_id, sampling_interval=config.tracking.system_metrics_seconds)
+    start = time.perf_counter()
+
+    def end(status: int, tags: Mapping[str, str]) -> None:
+        if config.tracking.system_metrics:
+            monitor.finish()
+        with reaching_mlflow():
+            client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+            client.log_metric(run_id, "seconds/total", time.perf_counter() - start)
+            client.set_terminated(run_id, RunStatus.to_string(status))
+
+    try:
+        if config.tracking.system_metrics:
+            monitor.start()
+        tree = config.model_dump(mode="json")
+        with reaching_mlflow():
+            client.log_batch(run_id, params=[Param(key, str(value)) for key, value in flatten(tree).items()])
+            client.log_text(run_id, yaml.safe_dump(tree, sort_keys=False), "config.yaml")
+        yield TrackedRun(
+            run_id=run_id,
+            experiment_id=experiment_id,
+            experiment=config.experiment,
+            name=name,
+            folder=str(home() / "runs" / run_id),
+            url=run_link(experiment_id, run_id),
+        )
+    except BaseException as error:
+        status = RunStatus.FAILED if isinstance(error, Exception) else RunStatus.KILLED
+        try:
+            end(status, {"error": f"{type(error).__name__}: {error}"})
+        except RegistryError as unreachable:  # must not hide what went wrong first
+            logger.error("run %s could not be ended as %s: %s", run_id, RunStatus.to_string(status), unreachable)
+        raise
+    end(RunStatus.FINISHED, {})
+
+
+def run_link(experiment_id: str, run_id: str) -> str | None:
+    """Return the address of a run in the MLflow UI, or None where the store is embedded."""
+    server = server_url()
+    return server and f"{server}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
+
+
+def log_validation(run: TrackedRun, report: ValidationReport, name: str) -> None:
+    """Log a validation's Data Docs, JSON result, summary and measured figures under `validation/<name>`."""
+    with reaching_mlflow():
+        MlflowClient().log_artifacts(run.run_id, report.path, f"validation/{name}")
+        _log_metrics(run, {f"data/{figure}": value for figure, value in report.measured.items()})
+        verdict = "passed" if report.passed else "failed"
+        _set_tags(run, {f"validation.{name}": f"{verdict}, {len(report.warnings)} warnings"})
+
+
+def log_datasets(run: TrackedRun, reviews: Reviews, padded: PaddedReviews) -> None:
+    """Log each split as a dataset input with the digest of the canonical Parquet, and what padding did to it."""
+    inputs = [
+        DatasetInput(
+            Dataset(
+                name=f"{reviews.dataset}-{split}",
+                digest=reviews.sha256[:36],
+                source_type="local",
+                source=json.dumps({"uri": reviews.source, "sha256": reviews.source_sha256}),
+                profile=json.dumps({"rows": rows}),
+            ),
+            tags=[InputTag("mlflow.data.context", DATASET_CONTEXTS[split])],
+        )
+        for split, rows in padded.rows.items()
+    ]
+    shares = {
+        "truncated_share": padded.truncated_share,
+        "out_of_vocabulary_share": padded.out_of_vocabulary_share,
+        "padding_share": padded.padding_share,
+    }
+    with reaching_mlflow():
+        MlflowClient().log_inputs(run.run_id, inputs)
+        _log_metrics(run, {f"padding/{name}_{split}": share for name, by_split in shares.items() for split, share in by_split.items()})
+        _set_tags(run, {"dataset": reviews.dataset, "dataset.sha256": reviews.sha256, "dataset.source": reviews.source})
+
+
+def log_epoch(run: TrackedRun, epoch: int, figures: Mapping[str, float]) -> None:
+    """Log an epoch's figures at the step that is its number, from 1."""
+    with reaching_mlflow():
+        _log_metrics(run, {HISTORY_NAMES.get(name, f"train/{name}_per_epoch"): value for name, value in figures.items()}, step=epoch)
+
+
+def log_training(run: TrackedRun, model: TrainedModel) -> None:
+    """Log the network's summary, its parameter count and the digest of its weights."""
+    with reaching_mlflow():
+        MlflowClient().log_artifact(run.run_id, str(model.file("summary.txt")))
+        _log_metrics(run, {"model/parameters": model.parameters, "train/best_epoch": model.best_epoch})
+        _set_tags(run, {"weights_sha256": model.sha256})
+
+
+def log_evaluation(run: TrackedRun, evaluation: Evaluation, *, step: int) -> None:
+    """Log test metrics with their intervals, slices, figures, predictions and the table of mistakes."""
+    bounds = {f"test_{side}/{name}": getattr(figure, side) for name, figure in evaluation.metrics.items() for side in ("low", "high")}
+    figures = {f"test/{name}": figure.value for name, figure in evaluation.metrics.items()}
+    slices = {f"test_slices/accuracy_{part.name.replace(' ', '_')}": part.accuracy.value for part in evaluation.slices}
+    client = MlflowClient()
+    with reaching_mlflow():
+        _log_metrics(run, figures | bounds | slices, step=step)
+        client.log_artifacts(run.run_id, str(evaluation.file("figures")), "figures")
+        client.log_artifact(run.run_id, str(evaluation.file("predictions.parquet")), "evaluation")
+        client.log_table(run.run_id, pd.read_parquet(evaluation.file("mistakes.parquet")), "evaluation/mistakes.json")
+
+
+def log_outcome(run: TrackedRun, *, report: str, description: str, stages: Sequence[StageRecord], tags: Mapping[str, str]) -> None:
+    """Log the report a person reads, the run's description and each stage's seconds."""
+    with reaching_mlflow():
+        MlflowClient().log_text(run.run_id, report, "report.md")
+        _log_metrics(run, {f"seconds/{record.stage.replace(' ', '_')}": record.seconds for record in stages})
+        reused = ", ".join(record.stage for record in stages if record.reused)
+        _set_tags(run, {MLFLOW_RUN_NOTE: description, "stages.reused": reused or "none", **tags})
+
+
+def _log_metrics(run: TrackedRun, figures: Mapping[str, float], step: int = 0) -> None:
+    now = int(time.time() * 1000)
+    MlflowClient().log_batch(run.run_id, metrics=[Metric(name, float(value), now, step) for name, value in figures.items()])
+
+
+def _set_tags(run: TrackedRun, tags: Mapping[str, str]) -> None:
+    MlflowClient().log_batch(run.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
+
+
+def _experiment_id(client: MlflowClient, name: str) -> str:
+    experiment = client.get_experiment_by_name(name)
+    if experiment is not None:
+        return str(experiment.experiment_id)
+    location = None if server_url() else (store_folder() / "artifacts" / name).as_uri()
+    return str(client.create_experiment(name, artifact_location=location))
+
+
+def _code_tags() -> dict[str, str]:
+    import git
+
+    try:
+        repository = git.Repo(Path(__file__).parent, search_parent_directories=True)
+        return {MLFLOW_GIT_COMMIT: repository.head.commit.hexsha, "git.dirty": str(repository.is_dirty(untracked_files=True)).lower()}
+    except (git.InvalidGitRepositoryError, git.NoSuchPathError, ValueError):  # installed without its repository, or no commit yet
+        return {"git.dirty": "unknown"}
+
+
+def _package_tags() -> dict[str, str]:
+    return {f"package.{name}": importlib.metadata.version(name) for name in RECORDED_PACKAGES}
+
+
+def _without_password(uri: str) -> str:
+    scheme, separator, rest = uri.partition("://")
+    return f"{scheme}{separator}{rest.rsplit('@', 1)[-1]}"
+

@@ -1,0 +1,108 @@
+"""Fitting a network: seeded, watched, and stopped at the first loss that is not finite."""
+
+import math
+import time
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
+
+import keras
+import numpy as np
+import numpy.typing as npt
+
+from configs.schema import TrainingConfig
+from tasks.errors import TrainingDiverged
+from tasks.training.batches import ShuffledBatches
+
+OnEpoch = Callable[[int, Mapping[str, float]], None]
+
+
+class Rows(NamedTuple):
+    """One split: ids (rows, maxlen) uint16 and labels (rows,) int8."""
+
+    ids: npt.NDArray[np.uint16]
+    labels: npt.NDArray[np.int8]
+
+
+class FitResult(NamedTuple):
+    """Per-epoch history, and the epoch (from 1) with the best monitored value."""
+
+    history: dict[str, tuple[float, ...]]
+    best_epoch: int
+
+
+def fit(
+    network: keras.Model, train: Rows, validation: Rows, training: TrainingConfig, *, verbosity: int, on_epoch: OnEpoch
+) -> FitResult:
+    """Fit a compiled network in place.
+
+    Args:
+        network: compiled.
+        train: what it learns from.
+        validation: what each epoch is measured on.
+        training: epochs, batch size, seed, early stopping.
+        verbosity: 0 silent, 1 a progress bar per epoch, 2 a line per epoch.
+        on_epoch: called after each epoch with its number, from 1, and its loss, accuracy, val_loss, val_accuracy and seconds.
+
+    Raises:
+        TrainingDiverged: a batch's or an epoch's loss is NaN or infinite.
+    """
+    stopping = training.early_stopping
+    monitor = stopping.monitor if stopping else "val_loss"
+    callbacks: list[keras.callbacks.Callback] = [_FiniteLoss(), _EachEpoch(on_epoch)]
+    if stopping or training.restore_best_weights:
+        callbacks.append(
+            keras.callbacks.EarlyStopping(
+                monitor=monitor,
+                mode="min" if monitor == "val_loss" else "max",
+                patience=stopping.patience if stopping else training.epochs,
+                min_delta=stopping.min_delta if stopping else 0.0,
+                restore_best_weights=training.restore_best_weights,
+            )
+        )
+    fitted = network.fit(
+        ShuffledBatches(*train, batch_size=training.batch_size, seed=training.seed),
+        epochs=training.epochs,
+        shuffle=False,
+        validation_data=(np.asarray(validation.ids, np.int32), np.asarray(validation.labels, np.float32)),
+        validation_batch_size=training.batch_size,
+        callbacks=callbacks,
+        verbose=verbosity,
+    )
+    history = {name: tuple(map(float, values)) for name, values in fitted.history.items()}
+    best = np.argmin(history[monitor]) if monitor == "val_loss" else np.argmax(history[monitor])
+    return FitResult(history, int(best) + 1)
+
+
+class _FiniteLoss(keras.callbacks.Callback):  # type: ignore[misc]
+    """Stops the fit on the batch whose loss is not finite, so that no later step hides it."""
+
+    epoch = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self.epoch = epoch + 1
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._check("loss", logs or {}, f"epoch {self.epoch}, batch {batch + 1}")
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._check("val_loss", logs or {}, f"epoch {self.epoch}")
+
+    def _check(self, name: str, logs: Mapping[str, Any], where: str) -> None:
+        if not math.isfinite(loss := float(logs[name])):
+            raise TrainingDiverged(f"{name} is {loss} at {where}: lower training.learning_rate or look at the data")
+
+
+class _EachEpoch(keras.callbacks.Callback):  # type: ignore[misc]
+    """Hands each epoch's figures on as they come."""
+
+    def __init__(self, on_epoch: OnEpoch) -> None:
+        super().__init__()
+        self._on_epoch = on_epoch
+        self._start = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._start = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        figures = {name: float(value) for name, value in (logs or {}).items()}
+        self._on_epoch(epoch + 1, {**figures, "seconds": time.perf_counter() - self._start})

@@ -1,0 +1,64 @@
+"""The training stage."""
+
+import logging
+import sys
+from pathlib import Path
+
+import numpy as np
+
+from configs.schema import ModelConfig, PaddingConfig, TrainingConfig
+from tasks import tracking
+from tasks.handles import PaddedReviews, Split, TrackedRun, TrainedModel
+from tasks.stage import stage
+from tasks.workspace import published
+
+logger = logging.getLogger("reprise.training")
+
+
+@stage("training")
+def train(
+    padded: PaddedReviews, padding: PaddingConfig, model: ModelConfig, training: TrainingConfig, run: TrackedRun
+) -> TrainedModel:
+    """Train the network on the train split, logging each epoch to the MLflow run as it ends.
+
+    Raises:
+        TrainingDiverged: the loss is no longer finite.
+        ConfigError: padding and masking do not go together.
+    """
+    import keras
+    import tensorflow as tf
+
+    from tasks.training.fitting import Rows, fit
+    from tasks.training.network import build_network, compile_network, hash_weights, summarize
+
+    def load(split: Split) -> Rows:
+        return Rows(np.load(padded.file(f"ids_{split}.npy"), mmap_mode="r"), np.load(padded.file(f"labels_{split}.npy")))
+
+    keras.utils.set_random_seed(training.seed)
+    tf.config.experimental.enable_op_determinism()
+    network = build_network(model, vocabulary_size=padded.vocabulary_size, maxlen=padded.maxlen, padding=padding.padding)
+    compile_network(network, training)
+    summary = summarize(network)
+    logger.info("%s", summary)
+    # A progress bar redraws its line, which only a terminal can show.
+    verbosity = 2 if training.verbosity == 1 and not sys.stdout.isatty() else training.verbosity
+    fitted = fit(
+        network,
+        load("train"),
+        load("validation"),
+        training,
+        verbosity=verbosity,
+        on_epoch=lambda epoch, figures: tracking.log_epoch(run, epoch, figures),
+    )
+    folder = Path(run.folder) / "training"
+    with published(folder) as draft:
+        network.save(draft / "model.keras")
+        (draft / "summary.txt").write_text(summary, encoding="utf-8")
+    return TrainedModel(
+        path=str(folder),
+        sha256=hash_weights(network),
+        parameters=network.count_params(),
+        epochs_run=len(fitted.history["loss"]),
+        best_epoch=fitted.best_epoch,
+        history=fitted.history,
+    )
