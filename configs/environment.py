@@ -5,10 +5,10 @@ from pathlib import Path
 
 
 def set_library_defaults(workspace: Path) -> None:
-    """Keep the libraries quiet, off the network, and within the workspace. Call it before they are imported."""
+    """Keep the libraries quiet, off the network, and within the workspace, which is made. Call it before they are imported."""
+    workspace.mkdir(parents=True, exist_ok=True)  # Prefect makes its own folder, but not the one above
     defaults = {
         "TF_CPP_MIN_LOG_LEVEL": "3",
-        "TF_ENABLE_ONEDNN_OPTS": "0",
         "GX_ANALYTICS_ENABLED": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
