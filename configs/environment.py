@@ -11,6 +11,7 @@ def set_library_defaults(workspace: Path) -> None:
         "TF_CPP_MIN_LOG_LEVEL": "3",
         "GX_ANALYTICS_ENABLED": "false",
         "MLFLOW_DISABLE_TELEMETRY": "true",
+        "MLFLOW_ENABLE_ARTIFACTS_PROGRESS_BAR": "false",
         "MLFLOW_ALLOW_PICKLE_DESERIALIZATION": "false",
         "DO_NOT_TRACK": "1",
         "PREFECT_HOME": str(workspace / "prefect"),

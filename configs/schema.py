@@ -41,7 +41,7 @@ class DataConfig(Section):
     positive_labels: Annotated[list[str], Field(min_length=1)] = ["1", "pos", "positive"]
     test_fraction: Fraction = 0.2
     validation_fraction: Fraction = 0.2
-    split_seed: Annotated[int, Field(ge=0)] = 0
+    split_seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
 
     @model_validator(mode="after")
     def _source_and_path_agree(self) -> Self:

@@ -10,6 +10,7 @@ from flows.publishing import name_training_run, publish_result
 from tasks.evaluation.task import evaluate
 from tasks.ingestion.task import ingest
 from tasks.padding.task import pad_reviews
+from tasks.registration.load_check import FreshProcess
 from tasks.registration.task import decide, record, register
 from tasks.report import RunResult
 from tasks.stage import recorded_stages
@@ -41,13 +42,14 @@ def training(config: Config, tags: Mapping[str, str] | None = None) -> RunResult
         require_passed(padded_validation)
         log_datasets(run, reviews, padded)
 
-        model = train(padded, config.padding, config.model, config.training, run)
-        log_training(run, model)
+        with FreshProcess() as fresh:
+            model = train(padded, config.padding, config.model, config.training, run)
+            log_training(run, model)
 
-        evaluation = evaluate(model, padded, reviews, config.evaluation, run.folder)
-        log_evaluation(run, evaluation, step=model.epochs_run)
+            evaluation = evaluate(model, padded, reviews, config.evaluation, run)
+            log_evaluation(run, evaluation, step=model.epochs_run)
 
-        version = register(model, evaluation, padded, reviews, config, run)
+            version = register(model, evaluation, padded, reviews, config, run, fresh)
         decision = decide(version, evaluation, config)
 
         result = RunResult(run, reviews, validation, padded, model, evaluation, version, decision, stages)

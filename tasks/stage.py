@@ -136,7 +136,8 @@ def _timed(name: str) -> Iterator[dict[str, bool]]:
     if records is not None:
         records.append(record)
     how = "reused" if record.reused else "done"
-    logger.info("%s %s in %.1f s", name, how, record.seconds, extra={"stage": name, "event": how})
+    extra = {"stage": name, "event": how, "seconds": record.seconds}
+    logger.info("%s %s in %.1f s", name, how, record.seconds, extra=extra)
 
 
 def _digest(value: Any) -> str:

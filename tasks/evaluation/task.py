@@ -6,7 +6,7 @@ from pathlib import Path
 import numpy as np
 
 from configs.schema import EvaluationConfig
-from tasks.handles import Evaluation, PaddedReviews, Reviews, TrainedModel
+from tasks.handles import Evaluation, PaddedReviews, Reviews, TrackedRun, TrainedModel
 from tasks.stage import stage
 from tasks.workspace import published, sha256_of_file
 
@@ -15,9 +15,9 @@ logger = logging.getLogger("reprise.evaluation")
 
 @stage("evaluation")
 def evaluate(
-    model: TrainedModel, padded: PaddedReviews, reviews: Reviews, evaluation: EvaluationConfig, folder: str
+    model: TrainedModel, padded: PaddedReviews, reviews: Reviews, evaluation: EvaluationConfig, run: TrackedRun
 ) -> Evaluation:
-    """Score the test split and write what was found into `folder`, which must not exist yet.
+    """Score the test split and write what was found into the run's folder.
 
     Raises:
         DataError: The test split is empty, has one class, or does not belong to the reviews.
@@ -49,10 +49,11 @@ def evaluate(
         limit=evaluation.mistakes,
     )
     figures = draw_figures(model.history, labels, probabilities, assessment.metrics, threshold=evaluation.threshold)
-    with published(Path(folder)) as draft:
+    folder = Path(run.folder) / "evaluation"
+    with published(folder) as draft:
         pq.write_table(tabulate_predictions(rows, labels, probabilities), draft / "predictions.parquet")
         mistakes.to_parquet(draft / "mistakes.parquet", index=False)
         save_figures(figures, draft / "figures")
         sha256 = sha256_of_file(draft / "predictions.parquet")
     logger.info(summarize(assessment.metrics))
-    return Evaluation(path=folder, sha256=sha256, rows=labels.size, confidence=evaluation.confidence, **assessment._asdict())
+    return Evaluation(path=str(folder), sha256=sha256, rows=labels.size, confidence=evaluation.confidence, **assessment._asdict())

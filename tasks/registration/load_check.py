@@ -9,6 +9,7 @@ import subprocess
 import sys
 from collections.abc import Sequence
 from pathlib import Path
+from typing import Self
 
 import numpy as np
 import numpy.typing as npt
@@ -17,10 +18,10 @@ from tasks.errors import ModelMismatch
 
 
 class FreshProcess:
-    """A process that has imported what a served model needs and waits for a model to load."""
+    """A process that imports what a served model needs, while the caller does other work, and waits for a model to load."""
 
     def __init__(self) -> None:
-        """Start the process; it imports while the caller does other work."""
+        """Start the process."""
         self._process = subprocess.Popen(  # noqa: S603 (our own interpreter and module, no input of a user's)
             [sys.executable, "-m", __name__],
             stdin=subprocess.PIPE,
@@ -42,7 +43,11 @@ class FreshProcess:
             raise ModelMismatch(f"the logged model in {model} cannot be used in a fresh process: {last_line}")
         return np.asarray(json.loads(answer.splitlines()[-1])["probabilities"], dtype=np.float64)
 
-    def stop(self) -> None:
+    def __enter__(self) -> Self:
+        """Return the process."""
+        return self
+
+    def __exit__(self, *_: object) -> None:
         """End the process if it still waits."""
         if self._process.poll() is None:
             self._process.kill()

@@ -1,9 +1,7 @@
 """The registration stages: register a version, then decide what becomes of it."""
 
 import logging
-from pathlib import Path
 
-import mlflow
 import numpy as np
 
 from configs.schema import Config
@@ -11,7 +9,7 @@ from tasks.handles import Decision, Evaluation, ModelVersion, PaddedReviews, Rev
 from tasks.registration.decision import decide_alias
 from tasks.registration.load_check import FreshProcess, compare_scores
 from tasks.registration.packaging import log_model
-from tasks.registration.versions import CHAMPION, create_version, crown, read_aliases, record_decision
+from tasks.registration.versions import CHAMPION, create_version, crown, download_model, read_aliases, record_decision
 from tasks.report import RunResult, headline, write_card, write_report
 from tasks.stage import stage
 from tasks.tracking import log_outcome
@@ -21,7 +19,13 @@ logger = logging.getLogger("reprise.registration")
 
 @stage("registration")
 def register(
-    model: TrainedModel, evaluation: Evaluation, padded: PaddedReviews, reviews: Reviews, config: Config, run: TrackedRun
+    model: TrainedModel,
+    evaluation: Evaluation,
+    padded: PaddedReviews,
+    reviews: Reviews,
+    config: Config,
+    run: TrackedRun,
+    fresh: FreshProcess,
 ) -> ModelVersion:
     """Log the model, prove in a fresh process that it gives the training's scores, and register it as challenger.
 
@@ -29,14 +33,9 @@ def register(
         ModelMismatch: the logged model cannot be loaded, or scores otherwise than in training.
         RegistryError: MLflow could not be reached, or refused.
     """
-    fresh = FreshProcess()
-    try:
-        step = model.epochs_run
-        model_id, model_uri = log_model(run, model, padded, threshold=config.evaluation.threshold, step=step)
-        texts, expected = _sample_scores(evaluation, reviews, config.registration.load_check_rows)
-        found = fresh.score(Path(mlflow.artifacts.download_artifacts(model_uri)), texts)
-    finally:
-        fresh.stop()
+    model_id, model_uri = log_model(run, model, padded, threshold=config.evaluation.threshold, step=model.epochs_run)
+    texts, expected = _sample_scores(evaluation, reviews, config.registration.load_check_rows)
+    found = fresh.score(download_model(model_uri), texts)
     difference = compare_scores(expected, found, config.registration.load_check_tolerance)
     logger.info("a fresh process gives the same scores for %d texts (largest difference %.1e)", len(texts), difference)
     tags = {f"test.{name}": f"{figure.value:.6f}" for name, figure in evaluation.metrics.items()} | {

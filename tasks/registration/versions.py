@@ -2,9 +2,10 @@
 
 from collections.abc import Mapping
 from datetime import UTC, datetime
+from pathlib import Path
 from typing import NamedTuple
 
-from mlflow import MlflowClient
+import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
@@ -141,17 +142,15 @@ def find_version(name: str, version_or_alias: str) -> VersionDetails:
         return VersionDetails(_summarize(found, aliases), dict(found.tags), found.description or "")
 
 
-def download_model(version: VersionSummary) -> str:
-    """Return a local folder that holds a version's files.
+def download_model(model_uri: str) -> Path:
+    """Return a local folder that holds the files of a model, by its MLflow URI.
 
     Raises:
         RegistryError: MLflow could not be reached, or holds the files no more.
     """
-    import mlflow
-
     connect()
     with reaching_mlflow():
-        return str(mlflow.artifacts.download_artifacts(f"models:/{version.name}/{version.version}"))
+        return Path(mlflow.artifacts.download_artifacts(model_uri))
 
 
 def _every(search, *args):  # type: ignore[no-untyped-def]

@@ -12,7 +12,7 @@ import pytest
 from configs.schema import EvaluationConfig
 from tasks.errors import DataError
 from tasks.evaluation.task import evaluate
-from tasks.handles import PaddedReviews, Reviews, TrainedModel
+from tasks.handles import PaddedReviews, Reviews, TrackedRun, TrainedModel
 from tasks.workspace import is_whole, sha256_of_file
 
 ROWS, MAXLEN = 40, 6
@@ -66,6 +66,11 @@ def reviews(tmp_path):
 
 
 @pytest.fixture
+def tracked_run(tmp_path):
+    return TrackedRun(run_id="1", experiment_id="0", experiment="tiny", name="tiny", folder=str(tmp_path / "run"), url=None)
+
+
+@pytest.fixture
 def model(tmp_path):
     """A network that gives 0.8 where the first id is 4, and 0.2 elsewhere."""
     import keras
@@ -84,10 +89,10 @@ def model(tmp_path):
     return TrainedModel(path=str(folder), sha256="0", parameters=13, epochs_run=1, best_epoch=1, history=history)
 
 
-def test_the_stage_scores_the_test_split_and_publishes_what_it_found(model, padded, reviews, tmp_path, caplog):
-    folder = tmp_path / "evaluations" / "one"
+def test_the_stage_scores_the_test_split_and_publishes_what_it_found(model, padded, reviews, tracked_run, tmp_path, caplog):
+    folder = tmp_path / "run" / "evaluation"
     with caplog.at_level(logging.INFO, logger="reprise.evaluation"):
-        found = evaluate.__wrapped__(model, padded, reviews, SETTINGS, str(folder))
+        found = evaluate.__wrapped__(model, padded, reviews, SETTINGS, tracked_run)
 
     loss = -(0.9 * np.log(0.8) + 0.1 * np.log(0.2))
     assert found.metrics["loss"].value == pytest.approx(loss, rel=1e-5)
@@ -121,12 +126,12 @@ def test_the_stage_scores_the_test_split_and_publishes_what_it_found(model, padd
     assert all(matplotlib.image.imread(found.file("figures") / name).shape[:2] == (600, 800) for name in figures)
 
 
-def test_a_test_split_of_one_class_leaves_no_folder(padded, reviews, tmp_path):
+def test_a_test_split_of_one_class_leaves_no_folder(padded, reviews, tracked_run, tmp_path):
     np.save(padded.file("labels_test.npy"), np.ones(ROWS, dtype=np.int8))
     nowhere = TrainedModel(path=str(tmp_path), sha256="0", parameters=0, epochs_run=1, best_epoch=1, history={})
     with pytest.raises(DataError, match="all 40 labels are positive"):
-        evaluate.__wrapped__(nowhere, padded, reviews, SETTINGS, str(tmp_path / "evaluation"))
-    assert not (tmp_path / "evaluation").exists()
+        evaluate.__wrapped__(nowhere, padded, reviews, SETTINGS, tracked_run)
+    assert not (tmp_path / "run" / "evaluation").exists()
 
 
 def test_importing_the_stage_loads_nothing_heavy():

@@ -1,0 +1,251 @@
+"""The `reprise` command: reads its arguments and a configuration, calls a flow, prints.
+
+Libraries are imported inside the commands that need them, so that `--help` answers at once.
+"""
+
+import json
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+
+from configs.environment import set_library_defaults
+from flows.terminal import err, out, print_error, print_result, print_table, show_log_lines
+from tasks.errors import InputError, RepriseError
+from tasks.workspace import home
+
+if TYPE_CHECKING:
+    from configs.schema import Config
+    from tasks.registration.versions import VersionSummary
+
+app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
+
+Model = Annotated[str | None, typer.Option("--model", help="Registered model; needed where there are several.")]
+
+
+def main() -> None:
+    """Run the command: exit 0 when done, 2 when the user's input is at fault, 1 on anything else."""
+    debug = "--debug" in sys.argv
+    try:
+        app(args=[argument for argument in sys.argv[1:] if argument != "--debug"], prog_name="reprise")
+    except RepriseError as error:
+        if debug:
+            raise
+        print_error(str(error))
+        sys.exit(2 if isinstance(error, InputError) else 1)
+    except KeyboardInterrupt:
+        err.print("stopped")
+        sys.exit(130)
+    except Exception as error:
+        if debug:
+            raise
+        print_error(f"{type(error).__name__}: {str(error).strip() or 'no message'}; --debug shows where")
+        sys.exit(1)
+
+
+@app.callback()
+def prepare(
+    debug: Annotated[bool, typer.Option("--debug", help="Show tracebacks; may stand anywhere.")] = False,
+) -> None:
+    """Retrain an LSTM text classifier, and promote a version only when it can be shown to be better."""
+    set_library_defaults(home())
+
+
+@app.command()
+def train(
+    config: Annotated[str | None, typer.Option(help="A preset (imdb, sample) or a YAML file.")] = None,
+    data: Annotated[str | None, typer.Option(help="Reviews: an .npz, a folder, a table, or an fsspec URL of one.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, as often as needed.")] = None,
+    report: Annotated[Path | None, typer.Option(help="Write the run as JSON to this file.")] = None,
+) -> None:
+    """Train, evaluate and register a model.
+
+    Without --config: IMDB if it can be had, otherwise a generated sample, and the first and last line say which.
+
+    Example: reprise train --data reviews.csv --set training.epochs=3 --report run.json
+    """
+    resolved, note = resolve_config(config, data, set_ or [])
+    if report is not None and not report.parent.is_dir():
+        raise InputError(f"--report {report}: there is no folder {report.parent}")
+    out.print(note, soft_wrap=True)
+    show_log_lines()
+
+    from flows.early_imports import TRAINING_LIBRARIES, begin_imports
+
+    begin_imports(TRAINING_LIBRARIES)
+    from flows.training import training
+    from tasks.report import write_json
+
+    result = training(resolved, tags={"data.note": note})
+    print_result(result)
+    if report is not None:
+        report.write_text(json.dumps(write_json(result, resolved), indent=1), encoding="utf-8")
+    out.print(note, soft_wrap=True)
+
+
+@app.command()
+def predict(
+    texts: Annotated[list[str] | None, typer.Argument(help="Reviews; without any, one a line from standard input.")] = None,
+    model: Model = None,
+    version: Annotated[str, typer.Option(help="A version's number or alias.")] = "champion",
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Score reviews with a registered model.
+
+    Example: reprise predict "A film I will not forget."
+    """
+    from tasks.registration.scoring import score_texts
+    from tasks.registration.versions import find_version
+
+    reviews = texts or [line.rstrip("\n") for line in sys.stdin if line.strip()]
+    if not reviews:
+        raise InputError("no review: give it as an argument, or one a line on standard input")
+    chosen = find_version(_choose_model(model), version).summary
+    predictions = score_texts(chosen, reviews)
+    if as_json:
+        print(json.dumps([{"text": text, **prediction} for text, prediction in zip(reviews, predictions, strict=True)]))  # noqa: T201
+        return
+    rows = [
+        [f"{prediction['probability']:.4f}", "positive" if prediction["label"] else "negative", text]
+        for text, prediction in zip(reviews, predictions, strict=True)
+    ]
+    print_table(f"{chosen.name} version {chosen.version}", ["probability", "label", "review"], rows)
+
+
+@app.command()
+def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+    """List registered models and their versions.
+
+    Example: reprise models
+    """
+    from tasks.registration.versions import list_versions
+
+    versions = list_versions()
+    if as_json:
+        print(json.dumps([version_record(version) for version in versions]))  # noqa: T201
+        return
+    if not versions:
+        out.print("No registered model yet: reprise train makes one.")
+        return
+    rows = [
+        [
+            version.name,
+            version.version,
+            ", ".join(version.aliases),
+            "" if version.accuracy is None else f"{version.accuracy:.2%}",
+            version.outcome or "",
+            f"{version.created:%Y-%m-%d %H:%M} UTC",
+        ]
+        for version in versions
+    ]
+    print_table("Registered models", ["model", "version", "alias", "test accuracy", "decision", "registered"], rows)
+
+
+@app.command()
+def show(
+    version: Annotated[str, typer.Argument(help="A version's number or alias.")] = "champion",
+    model: Model = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """Show a version: its figures, its data, its decision.
+
+    Example: reprise show champion --model imdb-lstm
+    """
+    from tasks.registration.versions import find_version
+
+    details = find_version(_choose_model(model), version)
+    if as_json:
+        record = {**version_record(details.summary), "tags": details.tags, "description": details.description}
+        print(json.dumps(record))  # noqa: T201
+        return
+    summary = details.summary
+    out.print(f"[bold]{summary.name} version {summary.version}[/] {', '.join(summary.aliases)}".rstrip())
+    out.print(details.description, soft_wrap=True, markup=False)
+    print_table("Record", ["key", "value"], sorted([*details.tags.items(), ("run_id", summary.run_id)]))
+
+
+@app.command()
+def ui(
+    mlflow_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the MLflow UI.")] = 5000,
+    prefect_port: Annotated[int, typer.Option(min=1, max=65535, help="Port of the Prefect UI.")] = 4200,
+) -> None:
+    """Serve the MLflow and Prefect UIs on loopback until Ctrl-C.
+
+    Example: reprise ui --mlflow-port 5001
+    """
+    from flows.servers import ui_servers, wait_for_end
+
+    out.print("Starting both UIs ...")
+    with ui_servers(mlflow_port=mlflow_port, prefect_port=prefect_port, log_folder=home() / "logs") as servers:
+        for server in servers:
+            path = "/#/experiments?workflowType=machine_learning" if server.name == "MLflow" else "/runs"
+            out.print(f"{server.name:<8} {server.url}{path}", soft_wrap=True)
+        out.print("Ctrl-C stops both.")
+        try:
+            wait_for_end(servers)
+        except KeyboardInterrupt:
+            out.print("Stopping ...")
+            return
+    raise RepriseError(f"a server ended by itself: see {home() / 'logs'}")
+
+
+def resolve_config(name: str | None, data: str | None, assignments: list[str]) -> "tuple[Config, str]":
+    """Return the configuration that arguments stand for, and the sentence that says which data it trains on.
+
+    Raises:
+        ConfigError: a key, type or value is wrong.
+        DataError: `data` names nothing that can be read.
+    """
+    from configs.loading import check_config, override, read_config
+
+    if data is not None:
+        from tasks.ingestion.source import data_from_path
+
+        tree = read_config(name or "imdb")
+        source = data_from_path(data).model_dump(exclude_unset=True)
+        kept = {key: value for key, value in tree.get("data", {}).items() if key not in ("source", "path")}
+        tree = {**tree, "data": {**kept, **source}}
+        note = f"Data: {data}."
+    elif name is not None:
+        tree, note = read_config(name), f"Data: as the configuration {name} says."
+    else:
+        tree, note = _imdb_or_sample()
+    return check_config(override(tree, assignments), f"configuration {name or 'imdb'}"), note
+
+
+def _imdb_or_sample() -> tuple[dict[str, Any], str]:
+    from configs.loading import read_config
+    from tasks.ingestion.download import imdb_available
+
+    if imdb_available():
+        return read_config("imdb"), "Data: the official IMDB reviews."
+    note = (
+        "Data: the generated sample, since IMDB can neither be downloaded nor found in the cache; "
+        "for real reviews: reprise train --data PATH"
+    )
+    return read_config("sample"), note
+
+
+def _choose_model(name: str | None) -> str:
+    from tasks.registration.versions import list_versions
+
+    names = sorted({version.name for version in list_versions()})
+    if name is not None:
+        if name not in names:
+            raise InputError(f"no registered model {name!r}: there is {', '.join(names) or 'none yet'}")
+        return name
+    if not names:
+        raise InputError("no registered model yet: reprise train makes one")
+    if len(names) > 1:
+        raise InputError(f"there are several models ({', '.join(names)}): choose one with --model")
+    return names[0]
+
+
+def version_record(version: "VersionSummary") -> dict[str, Any]:
+    """Return a version as JSON prints it."""
+    return {**version._asdict(), "created": version.created.isoformat()}
+
+
+if __name__ == "__main__":
+    main()

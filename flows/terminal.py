@@ -1,0 +1,70 @@
+"""What the command prints: stages as they end, tables, and errors in one line."""
+
+import logging
+from collections.abc import Sequence
+from typing import TYPE_CHECKING
+
+from rich.console import Console
+from rich.markup import escape
+from rich.table import Table
+
+if TYPE_CHECKING:
+    from tasks.report import RunResult
+
+out = Console(highlight=False)
+err = Console(stderr=True, highlight=False)
+
+
+class StageLines(logging.Handler):
+    """Prints a line for each stage that ends, and all other lines of ours as they are."""
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Print a record."""
+        event, text = getattr(record, "event", None), escape(record.getMessage())
+        if event is None:
+            out.print(f"[yellow]{text}[/]" if record.levelno >= logging.WARNING else text)
+        elif event != "started":
+            out.print(f"[green]✓[/] {record.stage:<20} {record.seconds:>7.1f} s  {'reused' if event == 'reused' else ''}".rstrip())  # type: ignore[attr-defined]
+
+
+def show_log_lines() -> None:
+    """Print the log lines of Reprise to the terminal, from INFO on."""
+    logger = logging.getLogger("reprise")
+    logger.setLevel(logging.INFO)
+    if not any(isinstance(handler, StageLines) for handler in logger.handlers):
+        logger.addHandler(StageLines())
+    for noisy in ("great_expectations", "mlflow", "alembic", "httpx"):
+        logging.getLogger(noisy).setLevel(logging.WARNING)
+
+
+def print_error(message: str) -> None:
+    """Print one line to standard error."""
+    err.print(f"[red]error:[/] {escape(message)}", soft_wrap=True)
+
+
+def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:
+    """Print a table."""
+    table = Table(title=title, title_justify="left", header_style="bold")
+    for column in header:
+        table.add_column(column)
+    for row in rows:
+        table.add_row(*map(escape, row))
+    out.print(table)
+
+
+def print_result(result: "RunResult") -> None:
+    """Print what a training run brought forth, and the two commands to go on with."""
+    from tasks.report import METRIC_TITLES
+
+    confidence = f"{result.evaluation.confidence:.0%} interval"
+    rows = [
+        [METRIC_TITLES[name], f"{figure.value:.4f}", f"{figure.low:.4f} to {figure.high:.4f}"]
+        for name, figure in result.evaluation.metrics.items()
+    ]
+    version = result.version
+    print_table(f"{version.name} version {version.version}, {result.evaluation.rows:,} test reviews", ["metric", "value", confidence], rows)
+    out.print(f"[bold]{result.decision.outcome}[/]: {escape(result.decision.reason)}", soft_wrap=True)
+    out.print(f"MLflow run {result.run.run_id}" + (f": {result.run.url}" if result.run.url else ""), soft_wrap=True)
+    out.print("Next:")
+    out.print(f'  reprise predict --model {version.name} --version {version.version} "A film I will not forget."')
+    out.print("  reprise ui")
