@@ -71,12 +71,16 @@ def train(
     out.print(note, soft_wrap=True)
     show_log_lines()
 
-    from flows.early_imports import TRAINING_LIBRARIES, begin_imports
+    from flows.servers import await_answer, start_prefect_api
 
-    begin_imports(TRAINING_LIBRARIES)
+    api = start_prefect_api(home() / "logs")
+    # What every training needs is imported while the API starts.
+    import tasks.training.fitting  # noqa: F401
     from flows.training import training
     from tasks.report import write_json
 
+    if api is not None:
+        await_answer(api)
     result = training(resolved, tags={"data.note": note})
     print_result(result)
     if report is not None:

@@ -1,14 +1,14 @@
-"""The MLflow and Prefect UIs as two child processes on loopback."""
+"""MLflow and Prefect servers as child processes on loopback."""
 
+import atexit
 import os
 import signal
 import socket
 import subprocess
 import sys
 import time
-import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -17,13 +17,16 @@ from tasks.errors import InputError, RepriseError
 
 HOST = "127.0.0.1"
 START_SECONDS = 120
+STOP_SECONDS = 15
 
 
 class Server(NamedTuple):
-    """A running server."""
+    """A server that was started; `health` is the path that answers once it is up."""
 
     name: str
     url: str
+    health: str
+    log_path: Path
     process: subprocess.Popen[bytes]
 
 
@@ -40,23 +43,60 @@ def ui_servers(*, mlflow_port: int, prefect_port: int, log_folder: Path) -> Iter
     for port, option in ((mlflow_port, "--mlflow-port"), (prefect_port, "--prefect-port")):
         _require_free(port, option)
     connect()
-    mlflow = ["-m", "mlflow", "server", "--host", HOST, "--port", str(mlflow_port), "--workers", "1"]
+    mlflow = ["mlflow", "server", "--host", HOST, "--port", str(mlflow_port), "--workers", "1"]
     mlflow += ["--backend-store-uri", tracking_uri(), "--default-artifact-root", (store_folder() / "artifacts").as_uri()]
-    prefect = ["-m", "prefect", "server", "start", "--host", HOST, "--port", str(prefect_port)]
+    prefect = ["prefect", "server", "start", "--host", HOST, "--port", str(prefect_port)]
     with ExitStack() as stack:
         servers = [
-            stack.enter_context(_server("MLflow", mlflow, f"http://{HOST}:{mlflow_port}", log_folder)),
-            stack.enter_context(_server("Prefect", prefect, f"http://{HOST}:{prefect_port}", log_folder)),
+            stack.enter_context(_server("MLflow", mlflow, mlflow_port, "/health", log_folder)),
+            stack.enter_context(_server("Prefect", prefect, prefect_port, "/api/health", log_folder)),
         ]
-        for server, path in zip(servers, ("/health", "/api/health"), strict=True):
-            _await_answer(server, path, log_folder)
+        for server in servers:
+            await_answer(server)
         yield servers
+
+
+def start_prefect_api(log_folder: Path) -> Server | None:
+    """Start a Prefect API that lives as long as this process, or return None where `PREFECT_API_URL` names one.
+
+    Prefect would start one by itself, but only when the first flow is called; this one starts while libraries are
+    imported. Call it before Prefect is imported, and `await_answer` before the first flow.
+    """
+    if os.environ.get("PREFECT_API_URL"):
+        return None
+    port = _free_port()
+    # Without the scheduler: a server that ends with its command must not plan runs that nobody will carry out.
+    command = ["prefect", "server", "start", "--host", HOST, "--port", str(port), "--no-ui", "--no-scheduler", "--no-late-runs"]
+    stack = ExitStack()
+    server = stack.enter_context(_server("Prefect-API", command, port, "/api/health", log_folder))
+    # Prefect sends its last log lines when the process exits; what is registered before Prefect is imported runs after that.
+    atexit.register(stack.close)
+    os.environ["PREFECT_API_URL"] = f"{server.url}/api"
+    return server
 
 
 def wait_for_end(servers: list[Server]) -> None:
     """Return when any of the servers has ended."""
     while all(server.process.poll() is None for server in servers):
         time.sleep(0.5)
+
+
+def await_answer(server: Server) -> None:
+    """Return once a server answers.
+
+    Raises:
+        RepriseError: it ended, or did not answer in time; the message names its log.
+    """
+    deadline = time.monotonic() + START_SECONDS
+    while time.monotonic() < deadline:
+        if server.process.poll() is not None:
+            raise RepriseError(f"{server.name} ended while starting: see {server.log_path}")
+        try:
+            with urllib.request.urlopen(server.url + server.health, timeout=2):  # noqa: S310 (loopback http)
+                return
+        except OSError:
+            time.sleep(0.1)
+    raise RepriseError(f"{server.name} did not answer within {START_SECONDS} s: see {server.log_path}")
 
 
 def _require_free(port: int, option: str) -> None:
@@ -68,39 +108,30 @@ def _require_free(port: int, option: str) -> None:
             raise InputError(f"port {port} is in use: choose another with {option}") from None
 
 
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind((HOST, 0))
+        return int(probe.getsockname()[1])
+
+
 @contextmanager
-def _server(name: str, arguments: list[str], url: str, log_folder: Path) -> Iterator[Server]:
+def _server(name: str, module: Sequence[str], port: int, health: str, log_folder: Path) -> Iterator[Server]:
+    url = f"http://{HOST}:{port}"
     log_folder.mkdir(parents=True, exist_ok=True)
+    log_path = log_folder / f"{name.lower()}-server.log"
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PREFECT_UI_API_URL": f"{url}/api"}
-    with _log_path(log_folder, name).open("wb") as log:
+    with log_path.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 (our own interpreter; no input of a user's but a port number)
-            [sys.executable, *arguments], stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+            [sys.executable, "-m", *module], stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
         )
     try:
-        yield Server(name, url, process)
+        yield Server(name, url, health, log_path, process)
     finally:
         # The whole group, since both servers have children; a session of its own keeps Ctrl-C for us alone.
         if process.poll() is None:
             os.killpg(process.pid, signal.SIGTERM)
             try:
-                process.wait(timeout=15)
+                process.wait(timeout=STOP_SECONDS)
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
-
-
-def _await_answer(server: Server, path: str, log_folder: Path) -> None:
-    deadline = time.monotonic() + START_SECONDS
-    while time.monotonic() < deadline:
-        if server.process.poll() is not None:
-            raise RepriseError(f"{server.name} ended while starting: see {_log_path(log_folder, server.name)}")
-        try:
-            with urllib.request.urlopen(server.url + path, timeout=2):  # noqa: S310 (loopback http)
-                return
-        except (urllib.error.URLError, OSError):
-            time.sleep(0.2)
-    raise RepriseError(f"{server.name} did not answer within {START_SECONDS} s: see {_log_path(log_folder, server.name)}")
-
-
-def _log_path(log_folder: Path, name: str) -> Path:
-    return log_folder / f"{name.lower()}-server.log"
