@@ -31,7 +31,9 @@ def read_config(name_or_file: str) -> Tree:
         try:
             text = Path(name_or_file).read_text(encoding="utf-8")
         except FileNotFoundError:
-            raise ConfigError(f"no configuration {name_or_file!r}: give a YAML file or one of {', '.join(preset_names())}") from None
+            raise ConfigError(
+                f"no configuration {name_or_file!r}: give a YAML file or one of {', '.join(preset_names())}"
+            ) from None
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot read configuration {name_or_file}: {error}") from error
     tree = _parse_yaml(text, name_or_file)

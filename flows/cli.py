@@ -19,7 +19,9 @@ if TYPE_CHECKING:
     from configs.schema import Config
     from tasks.registration.versions import VersionSummary
 
-app = typer.Typer(no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]})
+app = typer.Typer(
+    no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
+)
 
 Model = Annotated[str | None, typer.Option("--model", help="Registered model; needed where there are several.")]
 

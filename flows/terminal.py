@@ -10,6 +10,7 @@ from rich.table import Table
 
 if TYPE_CHECKING:
     from tasks.report import RunResult
+    from tasks.stage import StageRecord
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)
@@ -20,11 +21,12 @@ class StageLines(logging.Handler):
 
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record."""
-        event, text = getattr(record, "event", None), escape(record.getMessage())
-        if event is None:
+        stage: StageRecord | None = getattr(record, "stage_record", None)
+        if stage is not None:
+            out.print(f"[green]✓[/] {stage.stage:<20} {stage.seconds:>7.1f} s  {'reused' if stage.reused else ''}".rstrip())
+        else:
+            text = escape(record.getMessage())
             out.print(f"[yellow]{text}[/]" if record.levelno >= logging.WARNING else text)
-        elif event != "started":
-            out.print(f"[green]✓[/] {record.stage:<20} {record.seconds:>7.1f} s  {'reused' if event == 'reused' else ''}".rstrip())  # type: ignore[attr-defined]
 
 
 def show_log_lines() -> None:
@@ -62,7 +64,11 @@ def print_result(result: "RunResult") -> None:
         for name, figure in result.evaluation.metrics.items()
     ]
     version = result.version
-    print_table(f"{version.name} version {version.version}, {result.evaluation.rows:,} test reviews", ["metric", "value", confidence], rows)
+    print_table(
+        f"{version.name} version {version.version}, {result.evaluation.rows:,} test reviews",
+        ["metric", "value", confidence],
+        rows,
+    )
     out.print(f"[bold]{result.decision.outcome}[/]: {escape(result.decision.reason)}", soft_wrap=True)
     out.print(f"MLflow run {result.run.run_id}" + (f": {result.run.url}" if result.run.url else ""), soft_wrap=True)
     out.print("Next:")

@@ -57,9 +57,10 @@ class ValidationReport(StageOutput):
 
 
 class PaddedReviews(StageOutput):
-    """Padded ids: for each split `ids_<split>.npy` uint16 (rows, maxlen), `lengths_<split>.npy` int32 (rows,) before
-    truncation and with the start marker, `labels_<split>.npy` int8 (rows,), `rows_<split>.npy` int64 (rows,) row numbers in
-    `reviews.parquet`; and `vocabulary.json`, the encoder.
+    """Padded ids by split, and `vocabulary.json`, the encoder.
+
+    `ids_<split>.npy` uint16 (rows, maxlen); `lengths_<split>.npy` int32 (rows,), before truncation and with the start
+    marker; `labels_<split>.npy` int8 (rows,); `rows_<split>.npy` int64 (rows,), row numbers in `reviews.parquet`.
     """
 
     vocabulary_size: int
@@ -71,7 +72,10 @@ class PaddedReviews(StageOutput):
 
 
 class TrackedRun(Handle):
-    """An MLflow run in progress: where it is recorded, and the local folder for what it makes. `url` is None without a server."""
+    """An MLflow run in progress: where it is recorded, and the local folder for what it makes.
+
+    `url` is None where MLflow is not a server.
+    """
 
     run_id: str
     experiment_id: str
@@ -107,8 +111,9 @@ class Slice(Handle):
 
 
 class Evaluation(StageOutput):
-    """Scores of the test split: `predictions.parquet` (row int64, label int8, probability float32), `mistakes.parquet`, `figures/`.
+    """Scores of the test split, with `mistakes.parquet` and `figures/`.
 
+    `predictions.parquet` holds row int64, label int8 and probability float32, one row per test review.
     `metrics` holds loss, accuracy, precision, recall, f1, roc_auc, average_precision and brier_score.
     """
 

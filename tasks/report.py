@@ -61,7 +61,12 @@ def write_report(result: RunResult, config: Config) -> str:
             *_table(
                 ["slice", "reviews", "accuracy", f"{evaluation.confidence:.0%} interval"],
                 [
-                    [part.name, f"{part.rows:,}", f"{part.accuracy.value:.2%}", f"{part.accuracy.low:.2%} to {part.accuracy.high:.2%}"]
+                    [
+                        part.name,
+                        f"{part.rows:,}",
+                        f"{part.accuracy.value:.2%}",
+                        f"{part.accuracy.low:.2%} to {part.accuracy.high:.2%}",
+                    ]
                     for part in evaluation.slices
                 ],
             ),
@@ -92,22 +97,24 @@ def write_report(result: RunResult, config: Config) -> str:
     )
 
 
-def write_card(name: str, champion: str | None, result: RunResult, config: Config) -> str:
-    """Return the model card of a registered model, which speaks of its champion or, without one, its newest version."""
-    shown = f"version {champion} is the champion" if champion else f"no champion yet; version {result.version.version} is the newest"
+def write_card(result: RunResult, config: Config) -> str:
+    """Return the model card of a registered model whose champion, or newest version if it has none, this run made."""
+    name, version = result.version.name, result.version.version
+    standing = "the champion" if result.decision.champion == version else "the newest; there is no champion yet"
     return "\n".join(
         [
             f"# {name}",
             "",
-            f"Tells whether an English review is positive, from its raw text ({shown}).",
+            f"Tells whether a review is positive, from its raw text. This page speaks of version {version}, {standing}.",
             "",
             "## Use",
             "",
-            f"`mlflow.pyfunc.load_model('models:/{name}@champion').predict(['A wonderful film.'])` takes `list[str]` and gives, for "
-            f"each text, the probability of a positive review and the label, 1 from {config.evaluation.threshold:g} on. "
-            "Tokenization, vocabulary and padding are inside.",
+            f"`mlflow.pyfunc.load_model('models:/{name}/{version}').predict(['A wonderful film.'])`",
             "",
-            f"## Figures of version {result.version.version} on {result.evaluation.rows:,} test reviews",
+            "It takes `list[str]` and gives, for each text, the probability of a positive review and the label, "
+            f"1 from {config.evaluation.threshold:g} on. Tokenization, vocabulary and padding are inside.",
+            "",
+            f"## Figures on {result.evaluation.rows:,} test reviews",
             "",
             *metrics_table(result.evaluation),
             "",
@@ -179,14 +186,22 @@ def data_lines(reviews: Reviews, padded: PaddedReviews) -> list[str]:
         f"- Dataset `{reviews.dataset}` from `{reviews.source}`: {rows}",
         f"- sha256 of the reviews: `{reviews.sha256}`",
         f"- Cut to {padded.maxlen} words: {padded.truncated_share['train']:.1%} of the train reviews; "
-        f"unknown words: {padded.out_of_vocabulary_share['train']:.1%}; padding: {padded.padding_share['train']:.1%} of the cells",
+        f"unknown words: {padded.out_of_vocabulary_share['train']:.1%}; "
+        f"padding: {padded.padding_share['train']:.1%} of the cells",
     ]
 
 
 def _history_table(model: TrainedModel) -> list[str]:
-    columns: Mapping[str, str] = {"loss": "loss", "accuracy": "accuracy", "val_loss": "validation loss", "val_accuracy": "validation accuracy"}
+    columns: Mapping[str, str] = {
+        "loss": "loss",
+        "accuracy": "accuracy",
+        "val_loss": "validation loss",
+        "val_accuracy": "validation accuracy",
+    }
     epochs = zip(*(model.history[name] for name in columns), strict=True)
-    return _table(["epoch", *columns.values()], [[str(n), *(f"{value:.4f}" for value in row)] for n, row in enumerate(epochs, 1)])
+    return _table(
+        ["epoch", *columns.values()], [[str(n), *(f"{value:.4f}" for value in row)] for n, row in enumerate(epochs, 1)]
+    )
 
 
 def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:

@@ -114,7 +114,9 @@ class TextEncoder:
 
     def encode_padded(self, texts: Sequence[str]) -> Ids:
         """Return texts as (rows, maxlen) uint16; unpaired surrogates count as unknown characters."""
-        return self.pad(*self.encode(pa.array([text.encode(errors="replace") for text in texts], pa.binary()).cast(pa.string())))
+        return self.pad(
+            *self.encode(pa.array([text.encode(errors="replace") for text in texts], pa.binary()).cast(pa.string()))
+        )
 
     def save(self, path: Path) -> None:
         """Write the encoder as JSON."""
@@ -162,7 +164,7 @@ class Prediction(BaseModel):
     label: int
 
 
-class ReviewClassifier(PythonModel):
+class ReviewClassifier(PythonModel):  # type: ignore[misc]
     """The registered model: raw texts in, predictions out."""
 
     def load_context(self, context: PythonModelContext) -> None:

@@ -127,7 +127,7 @@ def cached_stage(
 
 @contextmanager
 def _timed(name: str) -> Iterator[dict[str, bool]]:
-    logger.info("%s ...", name, extra={"stage": name, "event": "started"})
+    logger.debug("%s ...", name)
     note = {"reused": False}
     start = time.perf_counter()
     yield note
@@ -136,8 +136,7 @@ def _timed(name: str) -> Iterator[dict[str, bool]]:
     if records is not None:
         records.append(record)
     how = "reused" if record.reused else "done"
-    extra = {"stage": name, "event": how, "seconds": record.seconds}
-    logger.info("%s %s in %.1f s", name, how, record.seconds, extra=extra)
+    logger.info("%s %s in %.1f s", name, how, record.seconds, extra={"stage_record": record})
 
 
 def _digest(value: Any) -> str:

@@ -34,7 +34,12 @@ logger = logging.getLogger("reprise.tracking")
 
 RECORDED_PACKAGES = ("tensorflow", "keras", "prefect", "mlflow", "great-expectations", "numpy", "pandas", "pyarrow")
 DATASET_CONTEXTS: dict[Split, str] = {"train": "training", "validation": "validation", "test": "testing"}
-HISTORY_NAMES = {"loss": "train/loss", "accuracy": "train/accuracy", "val_loss": "validation/loss", "val_accuracy": "validation/accuracy"}
+HISTORY_NAMES = {
+    "loss": "train/loss",
+    "accuracy": "train/accuracy",
+    "val_loss": "validation/loss",
+    "val_accuracy": "validation/accuracy",
+}
 
 
 def store_folder() -> Path:
@@ -172,14 +177,18 @@ def log_datasets(run: TrackedRun, reviews: Reviews, padded: PaddedReviews) -> No
     }
     with reaching_mlflow():
         MlflowClient().log_inputs(run.run_id, inputs)
-        _log_metrics(run, {f"padding/{name}_{split}": share for name, by_split in shares.items() for split, share in by_split.items()})
+        _log_metrics(
+            run, {f"padding/{name}_{split}": share for name, by_split in shares.items() for split, share in by_split.items()}
+        )
         _set_tags(run, {"dataset": reviews.dataset, "dataset.sha256": reviews.sha256, "dataset.source": reviews.source})
 
 
 def log_epoch(run: TrackedRun, epoch: int, figures: Mapping[str, float]) -> None:
     """Log an epoch's figures at the step that is its number, from 1."""
     with reaching_mlflow():
-        _log_metrics(run, {HISTORY_NAMES.get(name, f"train/{name}_per_epoch"): value for name, value in figures.items()}, step=epoch)
+        _log_metrics(
+            run, {HISTORY_NAMES.get(name, f"train/{name}_per_epoch"): value for name, value in figures.items()}, step=epoch
+        )
 
 
 def log_training(run: TrackedRun, model: TrainedModel) -> None:
@@ -192,7 +201,9 @@ def log_training(run: TrackedRun, model: TrainedModel) -> None:
 
 def log_evaluation(run: TrackedRun, evaluation: Evaluation, *, step: int) -> None:
     """Log test metrics with their intervals, slices, figures, predictions and the table of mistakes."""
-    bounds = {f"test_{side}/{name}": getattr(figure, side) for name, figure in evaluation.metrics.items() for side in ("low", "high")}
+    bounds = {
+        f"test_{side}/{name}": getattr(figure, side) for name, figure in evaluation.metrics.items() for side in ("low", "high")
+    }
     figures = {f"test/{name}": figure.value for name, figure in evaluation.metrics.items()}
     slices = {f"test_slices/accuracy_{part.name.replace(' ', '_')}": part.accuracy.value for part in evaluation.slices}
     client = MlflowClient()
@@ -203,7 +214,9 @@ def log_evaluation(run: TrackedRun, evaluation: Evaluation, *, step: int) -> Non
         client.log_table(run.run_id, pd.read_parquet(evaluation.file("mistakes.parquet")), "evaluation/mistakes.json")
 
 
-def log_outcome(run: TrackedRun, *, report: str, description: str, stages: Sequence[StageRecord], tags: Mapping[str, str]) -> None:
+def log_outcome(
+    run: TrackedRun, *, report: str, description: str, stages: Sequence[StageRecord], tags: Mapping[str, str]
+) -> None:
     """Log the report a person reads, the run's description and each stage's seconds."""
     with reaching_mlflow():
         MlflowClient().log_text(run.run_id, report, "report.md")
@@ -234,8 +247,15 @@ def _code_tags() -> dict[str, str]:
 
     try:
         repository = git.Repo(Path(__file__).parent, search_parent_directories=True)
-        return {MLFLOW_GIT_COMMIT: repository.head.commit.hexsha, "git.dirty": str(repository.is_dirty(untracked_files=True)).lower()}
-    except (git.InvalidGitRepositoryError, git.NoSuchPathError, ValueError):  # installed without its repository, or no commit yet
+        return {
+            MLFLOW_GIT_COMMIT: repository.head.commit.hexsha,
+            "git.dirty": str(repository.is_dirty(untracked_files=True)).lower(),
+        }
+    except (
+        git.InvalidGitRepositoryError,
+        git.NoSuchPathError,
+        ValueError,
+    ):  # installed without its repository, or no commit yet
         return {"git.dirty": "unknown"}
 
 
@@ -246,4 +266,3 @@ def _package_tags() -> dict[str, str]:
 def _without_password(uri: str) -> str:
     scheme, separator, rest = uri.partition("://")
     return f"{scheme}{separator}{rest.rsplit('@', 1)[-1]}"
-

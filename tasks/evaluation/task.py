@@ -56,4 +56,6 @@ def evaluate(
         save_figures(figures, draft / "figures")
         sha256 = sha256_of_file(draft / "predictions.parquet")
     logger.info(summarize(assessment.metrics))
-    return Evaluation(path=str(folder), sha256=sha256, rows=labels.size, confidence=evaluation.confidence, **assessment._asdict())
+    return Evaluation(
+        path=str(folder), sha256=sha256, rows=labels.size, confidence=evaluation.confidence, **assessment._asdict()
+    )

@@ -19,6 +19,8 @@ def fit_vocabulary(batches: Iterable[pa.Array], size: int) -> tuple[str, ...]:
     for texts in batches:
         counted = pc.value_counts(tokenize(texts)[0])
         added = pa.table({"word": counted.field("values"), "count": counted.field("counts")})
-        counts = pa.concat_tables([counts, added]).group_by("word").aggregate([("count", "sum")]).rename_columns(["word", "count"])
+        counts = (
+            pa.concat_tables([counts, added]).group_by("word").aggregate([("count", "sum")]).rename_columns(["word", "count"])
+        )
     ranked = counts.sort_by([("count", "descending"), ("word", "ascending")])
     return tuple(ranked["word"][:size].to_pylist())

@@ -3,10 +3,13 @@
 import math
 from collections.abc import Mapping
 
+from configs.schema import Metric
 from tasks.handles import Decision, Interval
 
 
-def decide_alias(metrics: Mapping[str, Interval], floors: Mapping[str, float], *, version: str, champion: str | None) -> Decision:
+def decide_alias(
+    metrics: Mapping[str, Interval], floors: Mapping[Metric, float], *, version: str, champion: str | None
+) -> Decision:
     """Return what becomes of a version.
 
     It becomes champion if there is none and every metric with a floor is finite and reaches it. A champion is never
@@ -27,5 +30,8 @@ def decide_alias(metrics: Mapping[str, Interval], floors: Mapping[str, float], *
     if champion is None:
         reason = f"Version {version} becomes the first champion: it passes every floor ({figures})."
         return Decision(outcome="promote", reason=reason, alias="champion", champion=version)
-    reason = f"Version {champion} stays champion: version {version} passes every floor ({figures}), which alone replaces no champion."
+    reason = (
+        f"Version {champion} stays champion: version {version} passes every floor ({figures}), "
+        "which alone replaces no champion."
+    )
     return Decision(outcome="keep", reason=reason, alias="challenger", champion=champion)

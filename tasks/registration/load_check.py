@@ -64,7 +64,9 @@ def compare_scores(expected: npt.NDArray[np.float64], found: npt.NDArray[np.floa
         raise ModelMismatch(f"the logged model gave {len(found)} scores for {len(expected)} texts")
     difference = float(np.abs(expected - found).max())
     if not difference <= tolerance:
-        raise ModelMismatch(f"the logged model's scores differ from the training's by up to {difference:.3g} (allowed {tolerance:g})")
+        raise ModelMismatch(
+            f"the logged model's scores differ from the training's by up to {difference:.3g} (allowed {tolerance:g})"
+        )
     return difference
 
 

@@ -9,7 +9,7 @@ from tasks.handles import Decision, Evaluation, ModelVersion, PaddedReviews, Rev
 from tasks.registration.decision import decide_alias
 from tasks.registration.load_check import FreshProcess, compare_scores
 from tasks.registration.packaging import log_model
-from tasks.registration.versions import CHAMPION, create_version, crown, download_model, read_aliases, record_decision
+from tasks.registration.versions import CHAMPION, create_version, crown, describe_model, download_model, read_aliases, record_decision
 from tasks.report import RunResult, headline, write_card, write_report
 from tasks.stage import stage
 from tasks.tracking import log_outcome
@@ -45,9 +45,10 @@ def register(
         "load_check.difference": f"{difference:.3g}",
     }
     accuracy = evaluation.metrics["accuracy"]
+    interval = f"{evaluation.confidence:.0%} interval {accuracy.low:.2%} to {accuracy.high:.2%}"
     description = (
-        f"Test accuracy **{accuracy.value:.2%}** ({evaluation.confidence:.0%} interval {accuracy.low:.2%} to {accuracy.high:.2%}) on "
-        f"{evaluation.rows:,} reviews of `{reviews.dataset}`, after {model.epochs_run} epochs with seed {config.training.seed}."
+        f"Test accuracy **{accuracy.value:.2%}** ({interval}) on {evaluation.rows:,} reviews of `{reviews.dataset}`, "
+        f"after {model.epochs_run} epochs with seed {config.training.seed}."
     )
     return create_version(
         config.registered_model,
@@ -75,21 +76,24 @@ def decide(version: ModelVersion, evaluation: Evaluation, config: Config) -> Dec
 
 
 def record(result: RunResult, config: Config) -> None:
-    """Write the decision into the version, the card into the registered model, and the report into the run.
+    """Write the decision into the version, the report into the run, and the card into the registered model.
+
+    The card is left alone where it speaks of a champion that another run made.
 
     Raises:
         RegistryError: MLflow could not be reached, or refused.
     """
     decision, version = result.decision, result.version
-    card = write_card(version.name, decision.champion, result, config)
-    record_decision(version, outcome=decision.outcome, reason=decision.reason, card=card)
+    record_decision(version, decision)
+    if decision.champion in (None, version.version):
+        describe_model(version.name, write_card(result, config))
     tags = {"decision.outcome": decision.outcome, "registered_version": f"{version.name}/{version.version}"}
-    log_outcome(
-        result.run, report=write_report(result, config), description=headline(result), stages=result.stages, tags=tags
-    )
+    log_outcome(result.run, report=write_report(result, config), description=headline(result), stages=result.stages, tags=tags)
 
 
-def _sample_scores(evaluation: Evaluation, reviews: Reviews, count: int) -> tuple[list[str], np.ndarray[tuple[int], np.dtype[np.float64]]]:
+def _sample_scores(
+    evaluation: Evaluation, reviews: Reviews, count: int
+) -> tuple[list[str], np.ndarray[tuple[int], np.dtype[np.float64]]]:
     import pyarrow.parquet as pq
 
     predictions = pq.read_table(evaluation.file("predictions.parquet"))

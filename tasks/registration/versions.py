@@ -1,16 +1,16 @@
 """Registered models, their versions and aliases."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from tasks.errors import InputError
-from tasks.handles import ModelVersion, TrackedRun
+from tasks.handles import Decision, ModelVersion, TrackedRun
 from tasks.tracking import connect, reaching_mlflow
 
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -72,7 +72,11 @@ def create_version(
         )
         client.set_registered_model_alias(name, CHALLENGER, created.version)
     return ModelVersion(
-        name=name, version=str(created.version), run_id=run.run_id, model_uri=f"models:/{name}/{created.version}", weights_sha256=weights_sha256
+        name=name,
+        version=str(created.version),
+        run_id=run.run_id,
+        model_uri=f"models:/{name}/{created.version}",
+        weights_sha256=weights_sha256,
     )
 
 
@@ -88,17 +92,27 @@ def crown(version: ModelVersion) -> None:
         client.delete_registered_model_alias(version.name, CHALLENGER)
 
 
-def record_decision(version: ModelVersion, *, outcome: str, reason: str, card: str) -> None:
-    """Write a decision into the version's tags and the model card into the registered model's description.
+def record_decision(version: ModelVersion, decision: Decision) -> None:
+    """Write a decision into the version's tags.
 
     Raises:
         RegistryError: MLflow could not be reached, or refused.
     """
     client = connect()
     with reaching_mlflow():
-        client.set_model_version_tag(version.name, version.version, "decision.outcome", outcome)
-        client.set_model_version_tag(version.name, version.version, "decision.reason", reason)
-        client.update_registered_model(version.name, description=card)
+        client.set_model_version_tag(version.name, version.version, "decision.outcome", decision.outcome)
+        client.set_model_version_tag(version.name, version.version, "decision.reason", decision.reason)
+
+
+def describe_model(name: str, card: str) -> None:
+    """Make a model card the registered model's description.
+
+    Raises:
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    client = connect()
+    with reaching_mlflow():
+        client.update_registered_model(name, description=card)
 
 
 def list_versions() -> list[VersionSummary]:
@@ -136,7 +150,9 @@ def find_version(name: str, version_or_alias: str) -> VersionDetails:
                 found = client.get_model_version_by_alias(name, version_or_alias)
         except MlflowException as error:
             if error.error_code in missing:
-                raise InputError(f"no version or alias {version_or_alias!r} of {name!r}: `reprise models` lists what there is") from None
+                raise InputError(
+                    f"no version or alias {version_or_alias!r} of {name!r}: `reprise models` lists what there is"
+                ) from None
             raise
         aliases = client.get_registered_model(name).aliases
         return VersionDetails(_summarize(found, aliases), dict(found.tags), found.description or "")
@@ -153,7 +169,7 @@ def download_model(model_uri: str) -> Path:
         return Path(mlflow.artifacts.download_artifacts(model_uri))
 
 
-def _every(search, *args):  # type: ignore[no-untyped-def]
+def _every(search: Callable[..., Any], *args: str) -> Iterator[Any]:
     token = None
     while True:
         page = search(*args, page_token=token)
@@ -163,7 +179,7 @@ def _every(search, *args):  # type: ignore[no-untyped-def]
             return
 
 
-def _summarize(version, aliases: Mapping[str, object]) -> VersionSummary:  # type: ignore[no-untyped-def]
+def _summarize(version: Any, aliases: Mapping[str, object]) -> VersionSummary:
     accuracy = version.tags.get("test.accuracy")
     return VersionSummary(
         name=version.name,

@@ -1,24 +1,7 @@
 import json
-import os
-from pathlib import Path
 
 import numpy as np
 import pytest
-
-
-@pytest.fixture(autouse=True)
-def _workspace_of_its_own(tmp_path, monkeypatch):
-    monkeypatch.setenv("REPRISE_HOME", str(tmp_path / "reprise-home"))
-
-
-@pytest.fixture(scope="session")
-def real_imdb():
-    """The folder of the real imdb.npz, its word index, and the raw texts as train.parquet and test.parquet."""
-    default = Path(__file__).resolve().parents[2].parent / "shared/data/imdb"
-    folder = Path(os.environ.get("REPRISE_TEST_DATA") or default)
-    if not (folder / "imdb.npz").is_file():
-        pytest.skip(f"no real IMDB in {folder} (REPRISE_TEST_DATA names another folder)")
-    return folder
 
 
 @pytest.fixture

@@ -1,29 +1,17 @@
 """The figures known of the real IMDB reviews."""
 
-import os
-import time
-from pathlib import Path
-
 import numpy as np
 import pandas as pd
 import pyarrow.parquet as pq
-import pytest
-
-DATA = Path(os.environ.get("REPRISE_TEST_DATA") or Path(__file__).resolve().parents[2].parent / "shared/data/imdb")
 
 
-@pytest.mark.skipif(
-    not (DATA / "train.parquet").is_file(), reason=f"no IMDB reviews in {DATA} (REPRISE_TEST_DATA names the folder)"
-)
-def test_imdb_repeats_96_and_199_texts_and_leaks_123(write, check_again):
-    train, test = (pq.read_table(DATA / f"{name}.parquet", columns=["text", "label"]).to_pandas() for name in ("train", "test"))
+def test_imdb_repeats_96_and_199_texts_and_leaks_123(real_imdb, write, check_again):
+    train, test = (pq.read_table(real_imdb / f"{name}.parquet", columns=["text", "label"]).to_pandas() for name in ("train", "test"))
     split = np.full(len(train), "train", dtype=object)
     split[np.random.default_rng(0).permutation(len(train))[:5000]] = "validation"
     reviews = write(pd.concat([train.assign(split=split), test.assign(split="test")]))
 
-    start = time.perf_counter()
     report = check_again(reviews, docs=True, drop_leaked=True)
-    seconds = time.perf_counter() - start
 
     assert report.passed
     assert report.measured["rows"] == 50_000
@@ -33,4 +21,3 @@ def test_imdb_repeats_96_and_199_texts_and_leaks_123(write, check_again):
     assert report.measured["conflicting_rows"] == 0
     assert report.measured["rows_test"] == 25_000 - 123
     assert "123 of 25000 rows" in report.warnings[0]
-    assert seconds < 30

@@ -1,0 +1,90 @@
+import keras
+import numpy as np
+import pytest
+
+from configs.schema import EarlyStopping, ModelConfig, TrainingConfig
+from tasks.errors import TrainingDiverged
+from tasks.training.batches import ShuffledBatches, draw_order
+from tasks.training.fitting import Rows, fit
+from tasks.training.network import build_network, compile_network, hash_weights
+
+VOCABULARY, MAXLEN = 20, 6
+
+
+@pytest.fixture
+def rows():
+    """96 rows whose label is whether id 5 stands in them."""
+    rng = np.random.default_rng(0)
+    ids = rng.integers(6, VOCABULARY, (96, MAXLEN)).astype(np.uint16)
+    labels = (np.arange(96) % 2).astype(np.int8)
+    ids[labels == 1, 3] = 5
+    return Rows(ids, labels)
+
+
+def train(rows, on_epoch=lambda *_: None, verbosity=0, **training):
+    config = TrainingConfig(**{"epochs": 3, "batch_size": 16, "learning_rate": 0.01, **training})
+    keras.utils.set_random_seed(config.seed)
+    network = build_network(ModelConfig(), vocabulary_size=VOCABULARY, maxlen=MAXLEN, padding="pre")
+    compile_network(network, config)
+    return network, fit(network, rows, rows, config, verbosity=verbosity, on_epoch=on_epoch)
+
+
+def test_each_epoch_is_handed_on_as_it_ends(rows):
+    seen = []
+    _, result = train(rows, on_epoch=lambda epoch, figures: seen.append((epoch, figures)))
+    assert [epoch for epoch, _ in seen] == [1, 2, 3]
+    assert set(seen[0][1]) == {"loss", "accuracy", "val_loss", "val_accuracy", "seconds"}
+    assert tuple(figures["val_loss"] for _, figures in seen) == result.history["val_loss"]
+
+
+def test_the_same_seed_gives_the_same_weights_and_another_seed_others(rows):
+    first, second, other = (hash_weights(train(rows, seed=seed)[0]) for seed in (3, 3, 4))
+    assert first == second != other
+
+
+def test_eager_and_compiled_steps_learn_the_same(rows):
+    compiled, eager = (train(rows, epochs=1, compiled=compiled)[0].get_weights() for compiled in (True, False))
+    for one, other in zip(compiled, eager, strict=True):
+        np.testing.assert_allclose(one, other, atol=1e-5)
+
+
+def test_a_loss_that_is_not_finite_stops_at_its_batch(rows):
+    with pytest.raises(TrainingDiverged, match=r"loss is nan at epoch 1, batch \d"):
+        train(rows, learning_rate=1e38)
+
+
+def test_early_stopping_stops_and_without_it_all_epochs_run(rows):
+    stopping = EarlyStopping(monitor="val_loss", patience=1, min_delta=10.0)
+    assert len(train(rows, epochs=6, early_stopping=stopping)[1].history["loss"]) == 2
+    assert len(train(rows, epochs=6)[1].history["loss"]) == 6
+
+
+def test_restored_weights_are_the_best_epochs(rows):
+    """A learning rate so high that later epochs get worse."""
+    training = {"epochs": 8, "learning_rate": 0.5, "seed": 1}
+    network, result = train(rows, restore_best_weights=True, **training)
+    assert result.best_epoch < 8
+    measured = network.evaluate(rows.ids.astype(np.int32), rows.labels.astype(np.float32), verbose=0)[0]
+    assert measured == pytest.approx(min(result.history["val_loss"]), abs=1e-4)
+    last, _ = train(rows, **training)
+    assert hash_weights(last) != hash_weights(network)
+
+
+@pytest.mark.parametrize(("verbosity", "lines"), [(0, 0), (2, 3)])
+def test_verbosity_says_how_much_is_printed(rows, capfd, verbosity, lines):
+    train(rows, verbosity=verbosity)
+    assert capfd.readouterr().out.count("val_accuracy") == lines
+
+
+def test_batches_hold_every_row_once_an_epoch_in_an_order_of_seed_and_epoch():
+    ids = np.arange(10, dtype=np.uint16)[:, None]
+    batches = ShuffledBatches(ids, np.zeros(10, np.int8), batch_size=4, seed=7)
+    orders = []
+    for epoch in range(2):
+        order = np.concatenate([batches[index][0][:, 0] for index in range(len(batches))])
+        np.testing.assert_array_equal(order, draw_order(10, seed=7, epoch=epoch))
+        orders.append(order)
+        batches.on_epoch_end()
+    assert sorted(orders[0]) == sorted(orders[1]) == list(range(10))
+    assert orders[0].tolist() != orders[1].tolist()
+    assert (batches[0][0].dtype, batches[0][1].dtype) == (np.int32, np.float32)
