@@ -4,6 +4,7 @@ import importlib.metadata
 import json
 import logging
 import os
+import re
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -69,7 +70,7 @@ def reaching_mlflow() -> Iterator[None]:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
         first_line = str(error).strip().split("\n", 1)[0]
-        raise RegistryError(f"MLflow at {_without_password(tracking_uri())} failed: {first_line}") from error
+        raise RegistryError(_without_password(f"MLflow at {tracking_uri()} failed: {first_line}")) from error
 
 
 def connect() -> MlflowClient:
@@ -263,6 +264,5 @@ def _package_tags() -> dict[str, str]:
     return {f"package.{name}": importlib.metadata.version(name) for name in RECORDED_PACKAGES}
 
 
-def _without_password(uri: str) -> str:
-    scheme, separator, rest = uri.partition("://")
-    return f"{scheme}{separator}{rest.rsplit('@', 1)[-1]}"
+def _without_password(text: str) -> str:
+    return re.sub(r"://[^/@\s]*@", "://", text)

@@ -1,4 +1,5 @@
 import os
+import shutil
 from pathlib import Path
 
 import pytest
@@ -17,6 +18,9 @@ def pytest_configure(config):
 @pytest.fixture(autouse=True)
 def _workspace_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setenv("REPRISE_HOME", str(tmp_path / "reprise-home"))
+    # MLflow keeps the URI that it is given in this variable: set and deleted here, it is undone after the test.
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", "")
+    monkeypatch.delenv("MLFLOW_TRACKING_URI")
 
 
 @pytest.fixture(scope="session", autouse=True)
@@ -30,3 +34,48 @@ def real_imdb():
     if not (DATA / "imdb.npz").is_file():
         pytest.skip(f"no real IMDB in {DATA} (REPRISE_TEST_DATA names another folder)")
     return DATA
+
+
+@pytest.fixture(scope="session")
+def migrated_store(tmp_path_factory):
+    """A new MLflow database, migrated once for all tests that copy it."""
+    from tasks.tracking import connect
+
+    folder = tmp_path_factory.mktemp("store")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        patch.setenv("MLFLOW_TRACKING_URI", "")
+        connect()
+    return folder / "mlruns" / "mlflow.db"
+
+
+@pytest.fixture
+def embedded_mlflow(migrated_store, tmp_path, monkeypatch):
+    """A working folder with an empty embedded MLflow store."""
+    (tmp_path / "mlruns").mkdir()
+    shutil.copy(migrated_store, tmp_path / "mlruns" / "mlflow.db")
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "mlruns"
+
+
+@pytest.fixture(scope="session")
+def prefect_api():
+    """A real Prefect API for all flow tests of the session."""
+    from prefect.testing.utilities import prefect_test_harness
+
+    with prefect_test_harness(server_startup_timeout=120):
+        yield
+
+
+@pytest.fixture(scope="session")
+def real_slice(real_imdb, tmp_path_factory):
+    """A CSV of 900 real reviews, 600 of train and 300 of test, both classes alike, with a split column."""
+    import pandas as pd
+
+    parts = []
+    for split, rows in (("train", 300), ("test", 150)):
+        reviews = pd.read_parquet(real_imdb / f"{split}.parquet", columns=["text", "label"]).drop_duplicates("text")
+        parts += [reviews[reviews["label"] == label].head(rows).assign(split=split) for label in (0, 1)]
+    path = tmp_path_factory.mktemp("slice") / "reviews.csv"
+    pd.concat(parts).to_csv(path, index=False)
+    return path

@@ -9,7 +9,15 @@ from tasks.handles import Decision, Evaluation, ModelVersion, PaddedReviews, Rev
 from tasks.registration.decision import decide_alias
 from tasks.registration.load_check import FreshProcess, compare_scores
 from tasks.registration.packaging import log_model
-from tasks.registration.versions import CHAMPION, create_version, crown, describe_model, download_model, read_aliases, record_decision
+from tasks.registration.versions import (
+    CHAMPION,
+    create_version,
+    crown,
+    describe_model,
+    download_model,
+    read_aliases,
+    record_decision,
+)
 from tasks.report import RunResult, headline, write_card, write_report
 from tasks.stage import stage
 from tasks.tracking import log_outcome

@@ -64,7 +64,11 @@ def test_a_file_that_is_no_configuration_is_refused(tmp_path):
     broken, listed = tmp_path / "broken.yaml", tmp_path / "list.yaml"
     broken.write_text("data: {source: imdb\n")
     listed.write_text("- data\n")
-    for path, line in ((broken, "not valid YAML at line 2"), (listed, "a mapping of sections"), (tmp_path / "no", "no configuration")):
+    for path, line in (
+        (broken, "not valid YAML at line 2"),
+        (listed, "a mapping of sections"),
+        (tmp_path / "no", "no configuration"),
+    ):
         with pytest.raises(ConfigError, match=line):
             read_config(str(path))
 
@@ -78,7 +82,12 @@ def test_a_resolved_configuration_reads_back_as_itself():
 
 @pytest.mark.parametrize(
     ("path", "dataset"),
-    [("/data/imdb.npz", "imdb"), ("My Reviews.csv.gz", "my-reviews"), ("s3://bucket/aclImdb/", "aclimdb"), ("/x/...csv", "reviews")],
+    [
+        ("/data/imdb.npz", "imdb"),
+        ("My Reviews.csv.gz", "my-reviews"),
+        ("s3://bucket/aclImdb/", "aclimdb"),
+        ("/x/...csv", "reviews"),
+    ],
 )
 def test_a_dataset_is_named_after_its_path(path, dataset):
     config = override(read_config("imdb"), ["data.source=table", f"data.path={path}"])

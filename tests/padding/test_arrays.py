@@ -34,7 +34,10 @@ def test_each_split_gets_its_rows_whatever_the_batches(reviews_path, tmp_path, m
     encoder = TextEncoder(("good", "bad", "film"), vocabulary_size=7, maxlen=4)
     rows, shares = write_arrays(reviews_path, encoder, np.array([2]), tmp_path)
     assert rows == {"train": 2, "validation": 1, "test": 2}
-    load = {name: np.load(tmp_path / f"{name}.npy") for name in ("ids_train", "rows_train", "labels_test", "lengths_test", "ids_test")}
+    load = {
+        name: np.load(tmp_path / f"{name}.npy")
+        for name in ("ids_train", "rows_train", "labels_test", "lengths_test", "ids_test")
+    }
     assert load["ids_train"].tolist() == [[1, 4, 4, 6], [0, 0, 0, 1]]
     assert load["rows_train"].tolist() == [0, 5]
     assert load["labels_test"].tolist() == [0, 1]

@@ -40,7 +40,11 @@ def test_ids_follow_kerass_layout():
     # 1 starts a text, rank 1 has id 4; "bad" would have id 6, which is beyond the vocabulary's 6 ids 0 to 5.
     assert ids.tolist() == [1, 4, 5, 1, 2, 5, 1]
     assert lengths.tolist() == [3, 3, 1]
-    assert encoder.encode_padded(["The film", "the the the the film", ""]).tolist() == [[0, 1, 4, 5], [4, 4, 4, 5], [0, 0, 0, 1]]
+    assert encoder.encode_padded(["The film", "the the the the film", ""]).tolist() == [
+        [0, 1, 4, 5],
+        [4, 4, 4, 5],
+        [0, 0, 0, 1],
+    ]
 
 
 @given(texts=st.lists(st.text(), min_size=1, max_size=5))

@@ -6,7 +6,9 @@ import pyarrow.parquet as pq
 
 
 def test_imdb_repeats_96_and_199_texts_and_leaks_123(real_imdb, write, check_again):
-    train, test = (pq.read_table(real_imdb / f"{name}.parquet", columns=["text", "label"]).to_pandas() for name in ("train", "test"))
+    train, test = (
+        pq.read_table(real_imdb / f"{name}.parquet", columns=["text", "label"]).to_pandas() for name in ("train", "test")
+    )
     split = np.full(len(train), "train", dtype=object)
     split[np.random.default_rng(0).permutation(len(train))[:5000]] = "validation"
     reviews = write(pd.concat([train.assign(split=split), test.assign(split="test")]))

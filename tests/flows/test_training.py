@@ -1,0 +1,221 @@
+"""The real flow on real reviews, with a real Prefect API and a real MLflow store."""
+
+import json
+import time
+
+import mlflow
+import numpy as np
+import pandas as pd
+import pytest
+
+from configs.loading import check_config, override, read_config
+from tasks.errors import TrainingDiverged, ValidationFailed
+from tasks.registration.versions import find_version, list_versions, read_aliases
+from tasks.report import write_json
+from tasks.workspace import home
+
+STAGES = ["ingestion", "validation", "padding", "padding validation", "training", "evaluation", "registration", "decision"]
+CACHED = STAGES[:4]
+
+
+@pytest.fixture
+def configure(real_slice):
+    def configure(*assignments, path=real_slice):
+        small = [
+            *("data.source=table", f"data.path={path}", "data.split_column=split", "data.name=slice"),
+            *("validation.min_rows=100", "padding.vocabulary_size=500", "padding.maxlen=60"),
+            *("training.epochs=2", "training.batch_size=32", "evaluation.bootstrap_samples=100"),
+            *("registration.floors={accuracy: 0.2}", "tracking.system_metrics=false"),
+        ]
+        return check_config(override(read_config("imdb"), [*small, *assignments]), "test")
+
+    return configure
+
+
+@pytest.fixture
+def run(prefect_api, embedded_mlflow, configure):
+    from flows.training import training
+
+    def run(*assignments, **options):
+        return training(configure(*assignments, **options))
+
+    return run
+
+
+def reused(result):
+    assert [record.stage for record in result.stages] == STAGES
+    return [record.stage for record in result.stages if record.reused]
+
+
+def prefect_states(result):
+    """The last state of each task of the run's flow, as the Prefect API has it once it has caught up."""
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import FlowRunFilter, FlowRunFilterId
+
+    flow_run_id = mlflow.get_run(result.run.run_id).data.tags["prefect.flow_run_id"]
+    with get_client(sync_client=True) as client:
+        for _ in range(100):
+            tasks = client.read_task_runs(flow_run_filter=FlowRunFilter(id=FlowRunFilterId(any_=[flow_run_id])))
+            if len(tasks) == len(STAGES) and all(task.state and task.state.is_final() for task in tasks):
+                return {task.name: task.state.name for task in tasks}, client.read_flow_run(flow_run_id)
+            time.sleep(0.2)
+    pytest.fail(f"the Prefect API never showed {len(STAGES)} ended tasks")
+
+
+def test_a_run_and_its_rerun(run, configure):
+    first = run()
+    assert reused(first) == []
+    assert first.decision.outcome == "promote"
+    assert first.padded.rows == {"train": 480, "validation": 120, "test": 300}
+
+    second = run("training.seed=1")
+    assert reused(second) == CACHED
+    states, flow_run = prefect_states(second)
+    assert states == {stage: "Cached" if stage in CACHED else "Completed" for stage in STAGES}
+    assert flow_run.name.startswith("slice-lstm seed 1 ")
+    assert second.model.sha256 != first.model.sha256
+    assert (second.decision.outcome, second.decision.champion, second.version.version) == ("keep", "1", "2")
+    assert read_aliases("slice-lstm") == {"champion": "1", "challenger": "2"}
+
+    repeated = run()
+    assert repeated.model.sha256 == first.model.sha256
+    assert repeated.evaluation.sha256 == first.evaluation.sha256
+
+    check_mlflow_run(first)
+    check_registered_model(first)
+    report = json.loads(json.dumps(write_json(first, configure())))
+    assert {
+        "run_id",
+        "model",
+        "version",
+        "alias",
+        "decision",
+        "test",
+        "parameters",
+        "dataset",
+        "seconds",
+        "weights_sha256",
+    } <= set(report)
+    assert report["dataset"]["sha256"] == first.reviews.sha256
+
+
+def check_mlflow_run(result):
+    run = mlflow.get_run(result.run.run_id)
+    assert run.info.status == "FINISHED"
+    history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "validation/accuracy")
+    assert [(point.step, point.value) for point in history] == list(enumerate(result.model.history["val_accuracy"], start=1))
+    metrics, tags = run.data.metrics, run.data.tags
+    assert metrics["test/accuracy"] == result.evaluation.metrics["accuracy"].value
+    assert metrics["test_low/accuracy"] < metrics["test/accuracy"] < metrics["test_high/accuracy"]
+    assert {f"seconds/{stage.replace(' ', '_')}" for stage in STAGES} < set(metrics)
+    assert (tags["weights_sha256"], tags["dataset.sha256"]) == (result.model.sha256, result.reviews.sha256)
+    assert tags["decision.outcome"] == "promote"
+    assert tags["mlflow.note.content"].startswith("slice-lstm version 1: test accuracy")
+    inputs = {entry.tags[0].value: (entry.dataset.name, entry.dataset.digest) for entry in run.inputs.dataset_inputs}
+    digest = result.reviews.sha256[:36]
+    assert inputs == {
+        "training": ("slice-train", digest),
+        "validation": ("slice-validation", digest),
+        "testing": ("slice-test", digest),
+    }
+    names = set(artifact_names(run.info.run_id))
+    assert {
+        "config.yaml",
+        "report.md",
+        "summary.txt",
+        "validation/reviews/summary.html",
+        "validation/reviews/result.json",
+        "validation/reviews/data_docs/index.html",
+        "validation/padded/summary.html",
+        "evaluation/predictions.parquet",
+        "evaluation/mistakes.json",
+        "figures/learning_curves.png",
+        "figures/roc.png",
+        "figures/precision_recall.png",
+        "figures/calibration.png",
+        "figures/confusion_matrix.png",
+        "figures/score_histogram.png",
+    } <= names
+
+
+def check_registered_model(result):
+    details = find_version("slice-lstm", "champion")
+    assert details.summary.aliases == ("champion",)
+    assert details.tags["weights_sha256"] == result.model.sha256
+    assert details.tags["decision.reason"] == result.decision.reason
+    card = mlflow.MlflowClient().get_registered_model("slice-lstm").description
+    assert card.startswith("# slice-lstm")
+    assert "version 1, the champion" in card
+
+    model = mlflow.pyfunc.load_model("models:/slice-lstm@champion")
+    assert model.metadata.signature.inputs.to_dict() == [{"type": "string", "required": True}]
+    predictions = pd.read_parquet(result.evaluation.file("predictions.parquet"))
+    texts = pd.read_parquet(result.reviews.file("reviews.parquet"))["text"]
+    found = model.predict(texts[predictions["row"]].tolist())
+    np.testing.assert_allclose([one.probability for one in found], predictions["probability"], atol=1e-6)
+    assert {one.label for one in found} <= {0, 1}
+    with pytest.raises(mlflow.exceptions.MlflowException):
+        model.predict([None])
+    requirements = mlflow.pyfunc.get_model_dependencies("models:/slice-lstm@champion")
+    with open(requirements) as file:  # noqa: PTH123
+        assert all("==" in line for line in file.read().split())
+
+
+def test_what_changed_is_run_again_and_what_is_damaged_rebuilt(run):
+    first = run("training.epochs=1")
+    assert reused(run("training.epochs=1", "padding.maxlen=50")) == ["ingestion", "validation"]
+    first.padded.file("ids_train.npy").write_bytes(b"damaged")
+    second = run("training.epochs=1")
+    assert reused(second) == ["ingestion", "validation", "padding validation"]
+    assert second.padded == first.padded
+    assert second.model.sha256 == first.model.sha256
+
+
+def test_new_content_at_the_same_path_is_read(run, real_slice, tmp_path):
+    path = tmp_path / "reviews.csv"
+    path.write_bytes(real_slice.read_bytes())
+    first = run("training.epochs=1", path=path)
+    pd.read_csv(path).iloc[10:].to_csv(path, index=False)
+    second = run("training.epochs=1", path=path)
+    assert reused(second) == []
+    assert second.reviews.sha256 != first.reviews.sha256
+
+
+def test_unfit_reviews_stop_the_run_with_their_documents_logged(run, real_slice, tmp_path):
+    path = tmp_path / "reviews.csv"
+    reviews = pd.read_csv(real_slice)
+    reviews.loc[[3, 7], "text"] = "   "
+    reviews.to_csv(path, index=False)
+    with pytest.raises(ValidationFailed, match=r"blank.*2 rows, first 3, 7"):
+        run(path=path)
+    (failed,) = mlflow.search_runs(experiment_names=["slice"], output_format="list")
+    assert failed.info.status == "FAILED"
+    assert failed.data.tags["validation.reviews"].startswith("failed")
+    assert "ValidationFailed" in failed.data.tags["error"]
+    assert {"validation/reviews/summary.html", "validation/reviews/data_docs/index.html"} <= set(
+        artifact_names(failed.info.run_id)
+    )
+    assert list_versions() == []
+
+
+def test_a_diverging_run_fails_and_registers_nothing(run):
+    with pytest.raises(TrainingDiverged):
+        run("training.learning_rate=1.0e+38")
+    (failed,) = mlflow.search_runs(experiment_names=["slice"], output_format="list")
+    assert failed.info.status == "FAILED"
+    assert list_versions() == []
+    assert (home() / "stages" / "padding").is_dir()
+
+
+def test_a_version_below_its_floor_is_registered_but_not_crowned(run):
+    result = run("training.epochs=1", "registration.floors={accuracy: 1.0}")
+    assert (result.decision.outcome, result.decision.alias) == ("keep", "challenger")
+    assert read_aliases("slice-lstm") == {"challenger": "1"}
+
+
+def artifact_names(run_id, path=None):
+    for entry in mlflow.MlflowClient().list_artifacts(run_id, path):
+        if entry.is_dir:
+            yield from artifact_names(run_id, entry.path)
+        else:
+            yield entry.path
