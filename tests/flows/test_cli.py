@@ -1,0 +1,165 @@
+"""The `reprise` command as a user meets it: its exit codes, its one line, and what it leaves behind."""
+
+import json
+import os
+import socket
+import subprocess
+import sys
+
+import pytest
+
+from flows.cli import resolve_config
+from tasks.errors import DataError
+
+CSV = "text,label\n" + "".join(f"review number {n} is good,1\nreview number {n} is bad,0\n" for n in range(60))
+
+
+@pytest.fixture
+def reprise(tmp_path):
+    """Run the command in an empty folder of its own."""
+    folder = tmp_path / "empty folder"
+    folder.mkdir()
+
+    def reprise(*arguments, stdin=""):
+        environment = {**os.environ, "REPRISE_HOME": str(folder / ".reprise")}
+        return subprocess.run(
+            [sys.executable, "-m", "flows.cli", *map(str, arguments)],
+            cwd=folder,
+            env=environment,
+            input=stdin,
+            capture_output=True,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+
+    reprise.folder = folder
+    return reprise
+
+
+def assert_refused(run, *words, code=2):
+    assert run.returncode == code, run.stderr
+    assert "Traceback" not in run.stderr
+    lines = [line for line in run.stderr.splitlines() if line.startswith("error: ")]
+    assert len(lines) == 1, run.stderr
+    for word in words:
+        assert word in lines[0]
+
+
+def test_a_missing_file_is_named(reprise):
+    assert_refused(reprise("train", "--data", "nowhere.csv"), "no such file", "nowhere.csv")
+    assert_refused(reprise("train", "--config", "nowhere.yaml"), "nowhere.yaml", "imdb, sample")
+
+
+def test_a_bad_key_and_a_wrong_type_are_named_by_their_path(reprise):
+    config = reprise.folder / "own.yaml"
+    config.write_text("data: {source: sample}\ntraining: {epoch: 3}\n")
+    assert_refused(reprise("train", "--config", config), "own.yaml", "training.epoch: unknown key")
+    wrong = reprise("train", "--config", "sample", "--set", "training.epochs=many")
+    assert_refused(wrong, "training.epochs", "valid integer", "'many'")
+
+
+@pytest.mark.parametrize(
+    ("content", "words"),
+    [
+        ("", ["reviews.csv"]),
+        ("text,label\n", ["reviews.csv"]),
+        ("text,rating\ngood,1\n", ["reviews.csv", "label", "rating"]),
+        (CSV.replace(",1", ",maybe"), ["maybe", "label"]),
+    ],
+)
+def test_a_table_that_is_no_labelled_reviews_ends_the_run_as_failed(reprise, content, words):
+    path = reprise.folder / "reviews.csv"
+    path.write_text(content)
+    assert_refused(reprise("train", "--data", path), *words)
+    runs = subprocess.run(
+        [sys.executable, "-c", "import mlflow; print([r.info.status for r in mlflow.search_runs(search_all_experiments=True, output_format='list')])"],
+        cwd=reprise.folder,
+        env={**os.environ, "MLFLOW_TRACKING_URI": f"sqlite:///{reprise.folder}/mlruns/mlflow.db"},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert runs.stdout.strip() in ("['FAILED']", "[]")
+
+
+def test_a_port_in_use_is_named(reprise):
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        port = taken.getsockname()[1]
+        assert_refused(reprise("ui", "--mlflow-port", port), str(port), "in use", "--mlflow-port")
+        assert_refused(reprise("ui", "--mlflow-port", _free_port(), "--prefect-port", port), str(port), "--prefect-port")
+
+
+def test_a_report_without_its_folder_is_refused_before_training(reprise):
+    assert_refused(reprise("train", "--config", "sample", "--report", "no/where.json"), "no/where.json")
+
+
+def test_an_empty_registry_is_told_and_not_an_error(reprise):
+    assert "No registered model yet" in reprise("models").stdout
+    assert reprise("models", "--json").stdout.strip() == "[]"
+    assert_refused(reprise("predict", "A film."), "no registered model yet")
+    assert_refused(reprise("show"), "no registered model yet")
+
+
+def test_debug_shows_the_traceback(reprise):
+    run = reprise("train", "--data", "nowhere.csv", "--debug")
+    assert run.returncode == 1
+    assert "Traceback" in run.stderr
+
+
+def test_the_sample_from_training_to_prediction(reprise):
+    """Every command that needs a model, on one that a real training has registered."""
+    trained = reprise("train", "--config", "sample", "--set", "training.epochs=2", "--report", "run.json")
+    assert trained.returncode == 0, trained.stderr
+    lines = trained.stdout.strip().splitlines()
+    assert lines[0] == lines[-1] == "Data: as the configuration sample says."
+    assert "Test results - Loss: 0." in trained.stdout
+    assert trained.stdout.count("val_accuracy") == 2  # a line per epoch where the output is no terminal
+    report = json.loads((reprise.folder / "run.json").read_text())
+    assert (report["model"], report["version"], report["alias"]) == ("sample-lstm", "1", "champion")
+    assert f"  reprise predict --model sample-lstm --version 1" in trained.stdout
+
+    listed = json.loads(reprise("models", "--json").stdout)
+    assert [(row["name"], row["version"], row["aliases"]) for row in listed] == [("sample-lstm", "1", ["champion"])]
+    assert "sample-lstm" in reprise("models").stdout
+
+    shown = json.loads(reprise("show", "champion", "--json").stdout)
+    assert shown["tags"]["weights_sha256"] == report["weights_sha256"]
+    assert "decision.reason" in reprise("show", "1").stdout
+
+    predicted = reprise("predict", "--json", stdin="A wonderful film.\n\nA dreadful bore.\n")
+    scores = json.loads(predicted.stdout.strip().splitlines()[-1])
+    assert [row["text"] for row in scores] == ["A wonderful film.", "A dreadful bore."]
+    assert all(0 < row["probability"] < 1 for row in scores)
+    assert "probability" in reprise("predict", "A wonderful film.").stdout
+
+    assert_refused(reprise("show", "9"), "'9'", "sample-lstm")
+    assert_refused(reprise("show", "--model", "other"), "other", "sample-lstm")
+
+
+def test_help_imports_none_of_the_heavy_libraries(reprise):
+    heavy = {"tensorflow", "keras", "mlflow", "prefect", "great_expectations", "pandas", "numpy", "sklearn"}
+    code = f"import sys, flows.cli\ntry: flows.cli.app(['--help'])\nexcept SystemExit: pass\nassert not {heavy} & set(sys.modules)"
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.returncode == 0, run.stderr
+    assert "Serve the MLflow and Prefect UIs" in run.stdout
+
+
+def test_data_replaces_the_source_and_keeps_the_rest(tmp_path):
+    path = tmp_path / "films.csv"
+    path.write_text(CSV)
+    config, note = resolve_config(None, str(path), ["training.epochs=2", "data.validation_fraction=0.25"])
+    assert (config.data.source, config.data.path, config.data.validation_fraction) == ("table", str(path), 0.25)
+    assert (config.registered_model, config.experiment, config.training.epochs) == ("films-lstm", "films", 2)
+    assert config.padding.vocabulary_size == 5000
+    assert str(path) in note
+    with pytest.raises(DataError, match=r"nothing\.csv"):
+        resolve_config(None, str(tmp_path / "nothing.csv"), [])
+
+
+def _free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
