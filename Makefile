@@ -7,16 +7,34 @@ ARGS ?=
 .PHONY: help setup train test lint lock ui clean
 
 help: ## this list
-	@grep -hE '^[a-z]+:.*## ' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "make %-8s %s\n", $$1, $$2}'
+	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
+# Without dependency resolution: the lock is complete, and pip's own answer to extras would leave it.
 $(STAMP): requirements.lock pyproject.toml
-	$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Reprise needs Python 3.11: make PYTHON=/path/to/python3.11")'
-	test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	$(VENV)/bin/python -m pip install --quiet --no-deps --require-hashes --requirement requirements.lock
-	$(VENV)/bin/python -m pip install --quiet --no-deps --no-build-isolation --editable .
-	touch $@
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Reprise needs Python 3.11: make PYTHON=/path/to/python3.11")'
+	@echo "Setting up $(VENV) (some minutes, once) ..."
+	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
+	@$(VENV)/bin/python -m pip install --quiet --quiet --no-deps --require-hashes --requirement requirements.lock
+	@$(VENV)/bin/python -m pip install --quiet --quiet --no-deps --no-build-isolation --editable .
+	@touch $@
 
 setup: $(STAMP) ## build .venv from the lock (seconds when nothing changed)
 
-test: setup ## all tests
-	$(VENV)/bin/python -m pytest
+train: setup ## train, evaluate and register a model: make train ARGS="--data reviews.csv"
+	$(VENV)/bin/reprise train $(ARGS)
+
+test: lint ## lint, types and all tests: make test ARGS="-k padding"
+	$(VENV)/bin/python -m pytest $(ARGS)
+
+lint: setup ## ruff, codespell and mypy, as before each commit
+	$(VENV)/bin/pre-commit run --all-files
+
+ui: setup ## the MLflow and Prefect UIs on loopback
+	$(VENV)/bin/reprise ui $(ARGS)
+
+lock: ## rewrite requirements.lock from pyproject.toml (needs uv)
+	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+	  --no-emit-index-url --no-header --quiet --output-file requirements.lock
+
+clean: ## remove .venv and the workspace .reprise, but no registered model
+	rm -rf $(VENV) .reprise

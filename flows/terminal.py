@@ -9,8 +9,8 @@ from rich.markup import escape
 from rich.table import Table
 
 if TYPE_CHECKING:
+    from tasks.handles import StageRecord
     from tasks.report import RunResult
-    from tasks.stage import StageRecord
 
 out = Console(highlight=False)
 err = Console(stderr=True, highlight=False)

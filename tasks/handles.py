@@ -14,6 +14,14 @@ class Handle(BaseModel):
     model_config = ConfigDict(frozen=True, extra="forbid")
 
 
+class StageRecord(Handle):
+    """One stage of one run: its wall seconds, and whether an earlier run's result was reused."""
+
+    stage: str
+    seconds: float
+    reused: bool
+
+
 class StageOutput(Handle):
     """The result of a stage whose files lie in one content-addressed folder.
 

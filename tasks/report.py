@@ -5,8 +5,17 @@ from typing import Any, NamedTuple
 
 from configs.loading import flatten
 from configs.schema import Config
-from tasks.handles import Decision, Evaluation, ModelVersion, PaddedReviews, Reviews, TrackedRun, TrainedModel, ValidationReport
-from tasks.stage import StageRecord
+from tasks.handles import (
+    Decision,
+    Evaluation,
+    ModelVersion,
+    PaddedReviews,
+    Reviews,
+    StageRecord,
+    TrackedRun,
+    TrainedModel,
+    ValidationReport,
+)
 
 METRIC_TITLES = {
     "accuracy": "Accuracy",

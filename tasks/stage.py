@@ -10,14 +10,14 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
+from typing import Any, Concatenate, ParamSpec, TypeVar
 
 from prefect import task
 from prefect.cache_policies import NO_CACHE
 
 from configs.schema import Section
 from tasks import handles
-from tasks.handles import StageOutput
+from tasks.handles import StageOutput, StageRecord
 from tasks.workspace import code_version, home, is_whole, published
 
 P = ParamSpec("P")
@@ -26,14 +26,6 @@ Output = TypeVar("Output", bound=StageOutput)
 
 HANDLE_FILE = "handle.json"
 logger = logging.getLogger("reprise.stage")
-
-
-class StageRecord(NamedTuple):
-    """One stage of one run: its wall seconds, and whether an earlier run's result was reused."""
-
-    stage: str
-    seconds: float
-    reused: bool
 
 
 _records: ContextVar[list[StageRecord] | None] = ContextVar("stage_records", default=None)
@@ -131,7 +123,7 @@ def _timed(name: str) -> Iterator[dict[str, bool]]:
     note = {"reused": False}
     start = time.perf_counter()
     yield note
-    record = StageRecord(name, time.perf_counter() - start, note["reused"])
+    record = StageRecord(stage=name, seconds=time.perf_counter() - start, reused=note["reused"])
     records = _records.get()
     if records is not None:
         records.append(record)

@@ -27,8 +27,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from configs.loading import flatten
 from configs.schema import Config
 from tasks.errors import RegistryError
-from tasks.handles import Evaluation, PaddedReviews, Reviews, Split, TrackedRun, TrainedModel, ValidationReport
-from tasks.stage import StageRecord
+from tasks.handles import Evaluation, PaddedReviews, Reviews, Split, StageRecord, TrackedRun, TrainedModel, ValidationReport
 from tasks.workspace import home
 
 logger = logging.getLogger("reprise.tracking")

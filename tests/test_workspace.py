@@ -24,9 +24,13 @@ def test_a_published_folder_is_whole_and_leaves_no_draft(tmp_path):
 
 
 def test_an_error_leaves_nothing(tmp_path):
-    with pytest.raises(RuntimeError), published(tmp_path / "stage") as draft:
-        (draft / "half.txt").write_text("half")
-        raise RuntimeError
+    def fail():
+        with published(tmp_path / "stage") as draft:
+            (draft / "half.txt").write_text("half")
+            raise RuntimeError
+
+    with pytest.raises(RuntimeError):
+        fail()
     assert list(tmp_path.iterdir()) == []
 
 

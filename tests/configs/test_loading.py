@@ -32,7 +32,7 @@ def test_every_preset_is_valid_and_names_every_section_it_sets():
         ("training.epoch=3", "training.epoch: unknown key"),
         ("training.learning_rate=.nan", "training.learning_rate: Input should be a finite number (got nan)"),
         ("training.learning_rate=.inf", "training.learning_rate: Input should be a finite number (got inf)"),
-        ("trainig.epochs=3", "trainig: unknown key"),
+        ("trainings.epochs=3", "trainings: unknown key"),
         ("data.source=npz", "data: source 'npz' needs data.path"),
         ("data.path=x.npz", "data: source 'imdb' takes no data.path"),
         ("registration.floors={accuracy: 1.5}", "registration.floors.accuracy: Input should be less than or equal to 1"),

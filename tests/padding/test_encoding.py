@@ -1,7 +1,6 @@
 import keras
 import numpy as np
 import pyarrow as pa
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -69,9 +68,9 @@ def test_an_encoder_reads_back_as_itself(tmp_path):
 def test_ids_of_the_real_npz_are_those_of_kerass_own_loader(real_imdb, tmp_path, monkeypatch):
     """`keras.datasets.imdb.load_data` on the same file, its download alone replaced by the local path."""
     from configs.schema import DataConfig, PaddingConfig
+    from tasks.handles import ValidationReport
     from tasks.ingestion.task import ingest
     from tasks.padding.task import pad_reviews
-    from tasks.handles import ValidationReport
 
     monkeypatch.setattr("keras.src.datasets.imdb.get_file", lambda *_, **__: str(real_imdb / "imdb.npz"))
     (x_train, y_train), (x_test, y_test) = keras.datasets.imdb.load_data(num_words=5000)
