@@ -11,12 +11,12 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, Literal
 
-import mlflow
+import mlflow  # noqa: TID251
 import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 import pyarrow.compute as pc
-from mlflow.pyfunc import PythonModel, PythonModelContext
+from mlflow.pyfunc import PythonModel, PythonModelContext  # noqa: TID251
 from pydantic import BaseModel
 
 PADDING_ID, START_ID, UNKNOWN_ID, FIRST_WORD_ID = 0, 1, 2, 4
@@ -133,8 +133,8 @@ class Predictor:
 
     def __init__(self, model_path: Path) -> None:
         """Load the network, without running any code that the file may carry."""
-        import keras
-        import tensorflow as tf
+        import keras  # noqa: TID251
+        import tensorflow as tf  # noqa: TID251
 
         self.network = keras.models.load_model(model_path, compile=False, safe_mode=True)
         self.maxlen: int = self.network.input_shape[1]

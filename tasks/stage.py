@@ -12,8 +12,8 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Concatenate, ParamSpec, TypeVar
 
-from prefect import task
-from prefect.cache_policies import NO_CACHE
+from prefect import task  # noqa: TID251
+from prefect.cache_policies import NO_CACHE  # noqa: TID251
 
 from configs.schema import Section
 from tasks import handles

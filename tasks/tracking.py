@@ -14,14 +14,14 @@ from filelock import FileLock
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when MLflow is imported
 
-import mlflow
+import mlflow  # noqa: TID251
 import pandas as pd
 import yaml
-from mlflow import MlflowClient
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunStatus, RunTag
-from mlflow.exceptions import MlflowException
-from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor
-from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_RUN_NOTE
+from mlflow import MlflowClient  # noqa: TID251
+from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunStatus, RunTag  # noqa: TID251
+from mlflow.exceptions import MlflowException  # noqa: TID251
+from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor  # noqa: TID251
+from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_RUN_NOTE  # noqa: TID251
 from sqlalchemy.exc import SQLAlchemyError
 
 from configs.loading import flatten

@@ -12,6 +12,7 @@ import pytest
 
 from flows.cli import resolve_config
 from tasks.errors import DataError
+from tasks.ingestion.download import imdb_available
 
 CSV = "text,label\n" + "".join(f"review number {n} is good,1\nreview number {n} is bad,0\n" for n in range(60))
 
@@ -144,6 +145,20 @@ def test_help_imports_none_of_the_heavy_libraries(reprise):
     run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
     assert run.returncode == 0, run.stderr
     assert "Serve the MLflow and Prefect UIs" in run.stdout
+
+
+def test_without_a_configuration_imdb_is_taken_if_it_can_be_had():
+    available = imdb_available()
+    config, note = resolve_config(None, None, [])
+    assert config.registered_model == ("imdb-lstm" if available else "sample-lstm")
+    assert ("official IMDB" in note) is available
+    assert ("generated sample" in note) is not available
+
+
+def test_an_unreachable_imdb_says_how_to_pass_a_local_file(reprise):
+    if imdb_available():
+        pytest.skip("IMDB can be downloaded here")
+    assert_refused(reprise("train", "--config", "imdb"), "--data PATH", code=1)
 
 
 def test_data_replaces_the_source_and_keeps_the_rest(tmp_path):

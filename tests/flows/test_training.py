@@ -81,6 +81,7 @@ def test_a_run_and_its_rerun(run, configure):
     assert repeated.model.sha256 == first.model.sha256
     assert repeated.evaluation.sha256 == first.evaluation.sha256
 
+    check_prefect_artifacts(second)
     check_mlflow_run(first)
     check_registered_model(first)
     report = json.loads(json.dumps(write_json(first, configure())))
@@ -97,6 +98,20 @@ def test_a_run_and_its_rerun(run, configure):
         "weights_sha256",
     } <= set(report)
     assert report["dataset"]["sha256"] == first.reviews.sha256
+
+
+def check_prefect_artifacts(result):
+    from prefect.client.orchestration import get_client
+    from prefect.client.schemas.filters import ArtifactFilter, ArtifactFilterFlowRunId
+
+    flow_run_id = mlflow.get_run(result.run.run_id).data.tags["prefect.flow_run_id"]
+    with get_client(sync_client=True) as client:
+        found = client.read_artifacts(artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id])))
+    artifacts = {artifact.key: artifact.data for artifact in found}
+    assert set(artifacts) == {"training-report", "stage-seconds"}
+    assert artifacts["training-report"].startswith("# slice-lstm version 2")
+    stages = json.loads(artifacts["stage-seconds"])
+    assert [(row["stage"], row["reused"]) for row in stages] == [(stage, stage in CACHED) for stage in STAGES]
 
 
 def check_mlflow_run(result):
