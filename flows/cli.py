@@ -4,6 +4,7 @@ Libraries are imported inside the commands that need them, so that `--help` answ
 """
 
 import json
+import signal
 import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
@@ -29,6 +30,8 @@ Model = Annotated[str | None, typer.Option("--model", help="Registered model; ne
 def main() -> None:
     """Run the command: exit 0 when done, 2 when the user's input is at fault, 1 on anything else."""
     debug = "--debug" in sys.argv
+    # So that a plain `kill` ends the run's record and the servers as Ctrl-C does.
+    signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
         app(args=[argument for argument in sys.argv[1:] if argument != "--debug"], prog_name="reprise")
     except RepriseError as error:

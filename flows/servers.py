@@ -1,6 +1,7 @@
 """MLflow and Prefect servers as child processes on loopback."""
 
 import atexit
+import ctypes
 import os
 import signal
 import socket
@@ -108,6 +109,11 @@ def _require_free(port: int, option: str) -> None:
             raise InputError(f"port {port} is in use: choose another with {option}") from None
 
 
+def _end_with_parent() -> None:
+    """Have the kernel end this process when its parent is killed and can do it no more (prctl(2), PR_SET_PDEATHSIG = 1)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
+
+
 def _free_port() -> int:
     with socket.socket() as probe:
         probe.bind((HOST, 0))
@@ -122,7 +128,12 @@ def _server(name: str, module: Sequence[str], port: int, health: str, log_folder
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PREFECT_UI_API_URL": f"{url}/api"}
     with log_path.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 (our own interpreter; no input of a user's but a port number)
-            [sys.executable, "-m", *module], stdout=log, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+            [sys.executable, "-m", *module],
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            env=environment,
+            start_new_session=True,
+            preexec_fn=_end_with_parent if sys.platform == "linux" else None,
         )
     try:
         yield Server(name, url, health, log_path, process)

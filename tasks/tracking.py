@@ -1,5 +1,6 @@
 """The one owner of the MLflow URI, the experiment and the run: every figure of a training enters MLflow through here."""
 
+import getpass
 import importlib.metadata
 import json
 import logging
@@ -21,7 +22,13 @@ from mlflow import MlflowClient  # noqa: TID251
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunStatus, RunTag  # noqa: TID251
 from mlflow.exceptions import MlflowException  # noqa: TID251
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor  # noqa: TID251
-from mlflow.utils.mlflow_tags import MLFLOW_GIT_COMMIT, MLFLOW_RUN_NOTE  # noqa: TID251
+from mlflow.utils.mlflow_tags import (  # noqa: TID251
+    MLFLOW_GIT_COMMIT,
+    MLFLOW_RUN_NOTE,
+    MLFLOW_SOURCE_NAME,
+    MLFLOW_SOURCE_TYPE,
+    MLFLOW_USER,
+)
 from sqlalchemy.exc import SQLAlchemyError
 
 from configs.loading import flatten
@@ -147,10 +154,10 @@ def run_link(experiment_id: str, run_id: str) -> str | None:
 
 
 def log_validation(run: TrackedRun, report: ValidationReport, name: str) -> None:
-    """Log a validation's Data Docs, JSON result, summary and measured figures under `validation/<name>`."""
+    """Log a validation's Data Docs, JSON result and summary under `validation/<name>`, its figures as `<name>/...`."""
     with reaching_mlflow():
         MlflowClient().log_artifacts(run.run_id, report.path, f"validation/{name}")
-        _log_metrics(run, {f"data/{figure}": value for figure, value in report.measured.items()})
+        _log_metrics(run, {f"{name}/{figure}": value for figure, value in report.measured.items()})
         verdict = "passed" if report.passed else "failed"
         _set_tags(run, {f"validation.{name}": f"{verdict}, {len(report.warnings)} warnings"})
 
@@ -245,18 +252,14 @@ def _experiment_id(client: MlflowClient, name: str) -> str:
 def _code_tags() -> dict[str, str]:
     import git
 
+    tags = {MLFLOW_SOURCE_NAME: "reprise", MLFLOW_SOURCE_TYPE: "LOCAL", MLFLOW_USER: getpass.getuser()}
     try:
         repository = git.Repo(Path(__file__).parent, search_parent_directories=True)
-        return {
-            MLFLOW_GIT_COMMIT: repository.head.commit.hexsha,
-            "git.dirty": str(repository.is_dirty(untracked_files=True)).lower(),
-        }
-    except (
-        git.InvalidGitRepositoryError,
-        git.NoSuchPathError,
-        ValueError,
-    ):  # installed without its repository, or no commit yet
-        return {"git.dirty": "unknown"}
+        dirty = str(repository.is_dirty(untracked_files=True)).lower()
+        return {**tags, MLFLOW_GIT_COMMIT: repository.head.commit.hexsha, "git.dirty": dirty}
+    except (git.InvalidGitRepositoryError, git.NoSuchPathError, ValueError):
+        # Installed without its repository, or a repository without a commit.
+        return {**tags, "git.dirty": "unknown"}
 
 
 def _package_tags() -> dict[str, str]:

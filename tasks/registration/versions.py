@@ -93,7 +93,7 @@ def crown(version: ModelVersion) -> None:
 
 
 def record_decision(version: ModelVersion, decision: Decision) -> None:
-    """Write a decision into the version's tags.
+    """Write a decision into the version's tags and at the end of its description.
 
     Raises:
         RegistryError: MLflow could not be reached, or refused.
@@ -102,6 +102,9 @@ def record_decision(version: ModelVersion, decision: Decision) -> None:
     with reaching_mlflow():
         client.set_model_version_tag(version.name, version.version, "decision.outcome", decision.outcome)
         client.set_model_version_tag(version.name, version.version, "decision.reason", decision.reason)
+        description = client.get_model_version(version.name, version.version).description
+        told = f"{description}\n\n**{decision.outcome}**: {decision.reason}"
+        client.update_model_version(version.name, version.version, description=told)
 
 
 def describe_model(name: str, card: str) -> None:

@@ -3,14 +3,17 @@
 import os
 import re
 import signal
+import socket
 import subprocess
 import sys
 import urllib.request
 
 import psutil
+import pytest
 
 
-def test_both_uis_answer_and_ctrl_c_leaves_nothing_behind(tmp_path):
+@pytest.mark.parametrize(("ending", "code"), [(signal.SIGINT, 0), (signal.SIGKILL, -signal.SIGKILL)])
+def test_both_uis_answer_and_no_ending_leaves_a_server_behind(tmp_path, ending, code):
     ports = [f"--mlflow-port={_free_port()}", f"--prefect-port={_free_port()}"]
     command = subprocess.Popen(
         [sys.executable, "-m", "flows.cli", "ui", *ports],
@@ -32,15 +35,13 @@ def test_both_uis_answer_and_ctrl_c_leaves_nothing_behind(tmp_path):
             assert b"<html" in page.read().lower()
     children = psutil.Process(command.pid).children(recursive=True)
     assert len(children) >= 2
-    command.send_signal(signal.SIGINT)
-    assert command.wait(timeout=60) == 0
-    _, alive = psutil.wait_procs(children, timeout=10)
+    command.send_signal(ending)
+    assert command.wait(timeout=60) == code
+    _, alive = psutil.wait_procs(children, timeout=20)
     assert alive == []
 
 
 def _free_port():
-    import socket
-
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         return probe.getsockname()[1]
