@@ -24,7 +24,7 @@ train: setup ## train, evaluate and register a model: make train ARGS="--data re
 	$(VENV)/bin/reprise train $(ARGS)
 
 test: lint ## lint, types and all tests: make test ARGS="-k padding"
-	$(VENV)/bin/python -m pytest $(ARGS)
+	$(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)
 
 lint: setup ## ruff, codespell and mypy, as before each commit
 	$(VENV)/bin/pre-commit run --all-files
