@@ -79,11 +79,13 @@ def train(
     from flows.servers import await_answer, start_prefect_api
 
     api = start_prefect_api(home() / "logs")
-    # What every training needs is imported while the API starts.
+    # What every training needs is imported, and MLflow's store made, while the API starts.
     import tasks.training.fitting  # noqa: F401
     from flows.training import training
     from tasks.report import write_json
+    from tasks.tracking import connect
 
+    connect()
     if api is not None:
         await_answer(api)
     result = training(resolved, tags={"data.note": note})
