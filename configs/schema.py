@@ -122,7 +122,11 @@ class EarlyStopping(Section):
 
 
 class TrainingConfig(Section):
-    """Adam on binary cross-entropy. `verbosity`: 0 silent, 1 a progress bar per epoch, 2 a line per epoch."""
+    """Adam on binary cross-entropy. `verbosity`: 0 silent, 1 a progress bar per epoch, 2 a line per epoch.
+
+    `bucketing` puts reviews of similar length into a batch and leaves out what padding they share. `shards` is the number of
+    pieces of a batch that run side by side; another number gives other last bits of the weights.
+    """
 
     epochs: Positive = 5
     batch_size: Positive = 128
@@ -130,6 +134,8 @@ class TrainingConfig(Section):
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     verbosity: Literal[0, 1, 2] = 1
     compiled: bool = True
+    bucketing: bool = True
+    shards: Annotated[int, Field(ge=1, le=64)] = 2
     early_stopping: EarlyStopping | None = None
     restore_best_weights: bool = False
 

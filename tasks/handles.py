@@ -94,7 +94,10 @@ class TrackedRun(Handle):
 
 
 class TrainedModel(StageOutput):
-    """A trained network: `model.keras`. `sha256` is that of its weights' bytes, layer by layer in float32."""
+    """A trained network: `model.keras`, and `lstm.py`, the code that ran it and can run it again as fast.
+
+    `sha256` is that of its weights' bytes, layer by layer in float32.
+    """
 
     parameters: int
     epochs_run: int

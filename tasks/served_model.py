@@ -4,6 +4,7 @@ This file is itself what MLflow stores as a version's code, so it imports nothin
 tokenization and the padding that it was trained with, whatever becomes of them here.
 """
 
+import importlib.util
 import json
 import re
 from collections.abc import Sequence
@@ -131,30 +132,41 @@ class TextEncoder:
 class Predictor:
     """A `.keras` network as a compiled function from padded ids to probabilities."""
 
-    def __init__(self, model_path: Path) -> None:
-        """Load the network, without running any code that the file may carry."""
+    def __init__(self, model_path: Path, lstm_path: Path) -> None:
+        """Load the network, without running any code that its file may carry.
+
+        Args:
+            model_path: the `.keras` file.
+            lstm_path: the `lstm.py` that came with it and runs it; each predictor has a module of its own of it.
+        """
         import keras  # noqa: TID251
         import tensorflow as tf  # noqa: TID251
 
-        self.network = keras.models.load_model(model_path, compile=False, safe_mode=True)
-        self.maxlen: int = self.network.input_shape[1]
-        # One signature for every batch size: without it each new shape is traced again.
-        signature = [tf.TensorSpec([None, self.maxlen], tf.int32)]
-        self._score = tf.function(lambda ids: self.network(ids, training=False), input_signature=signature)
+        spec = importlib.util.spec_from_file_location("lstm", lstm_path)
+        if spec is None or spec.loader is None:
+            raise ImportError(f"{lstm_path} is no Python file")
+        lstm = importlib.util.module_from_spec(spec)
+        spec.loader.exec_module(lstm)
+        network = lstm.TrimmedNetwork(keras.models.load_model(model_path, compile=False, safe_mode=True))
+        self._trim = network.trim
+        # One signature for every shape: without it each new one is traced again.
+        self._score = tf.function(lambda ids: network(ids, training=False), [tf.TensorSpec([None, None], tf.uint16)])
 
     def probabilities(self, ids: npt.NDArray[Any], batch_size: int = 512) -> npt.NDArray[np.float32]:
-        """Return the probability of label 1 for each row.
+        """Return the probability of label 1 for each row, in the order of the rows.
 
         Args:
-            ids: (rows, maxlen) integer.
-            batch_size: rows per call of the network.
+            ids: (rows, maxlen) uint16, which may be memory-mapped.
+            batch_size: rows per call of the network; they are taken in order of their length.
 
         Returns:
             (rows,) float32.
         """
-        batches = (ids[start : start + batch_size].astype(np.int32) for start in range(0, len(ids), batch_size))
-        scores = [self._score(batch).numpy()[:, 0] for batch in batches]
-        return np.concatenate(scores) if scores else np.empty(0, np.float32)
+        order = np.argsort(np.count_nonzero(ids != PADDING_ID, axis=1), kind="stable")
+        probabilities = np.empty(len(ids), np.float32)
+        for rows in np.split(order, range(batch_size, len(order), batch_size)):
+            probabilities[rows] = self._score(self._trim(ids[rows]))[:, 0]
+        return probabilities
 
 
 class Prediction(BaseModel):
@@ -168,9 +180,9 @@ class ReviewClassifier(PythonModel):  # type: ignore[misc]
     """The registered model: raw texts in, predictions out."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the encoder and the network that lie beside this file."""
+        """Load the encoder, the network and the code that runs it, all three files of the version's own."""
         self.encoder = TextEncoder.load(Path(context.artifacts["vocabulary"]))
-        self.predictor = Predictor(Path(context.artifacts["network"]))
+        self.predictor = Predictor(Path(context.artifacts["network"]), Path(context.artifacts["lstm"]))
         self.threshold = float(context.model_config["threshold"])
 
     def predict(self, model_input: list[str]) -> list[Prediction]:

@@ -37,7 +37,7 @@ def evaluate(
     )
     words = with_marker - 1
     check_labels(labels)
-    probabilities = Predictor(model.file("model.keras")).probabilities(ids, evaluation.batch_size)
+    probabilities = Predictor(model.file("model.keras"), model.file("lstm.py")).probabilities(ids, evaluation.batch_size)
     assessment = assess(labels, probabilities, words, evaluation)
     mistakes = list_mistakes(
         labels,

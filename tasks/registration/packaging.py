@@ -20,7 +20,7 @@ def pinned_requirements() -> list[str]:
 
 
 def log_model(run: TrackedRun, model: TrainedModel, padded: PaddedReviews, *, threshold: float, step: int) -> tuple[str, str]:
-    """Log the served model, the `.keras` file and the vocabulary as one MLflow model of the run.
+    """Log the served model's code, the `.keras` file and the vocabulary as one MLflow model of the run.
 
     Args:
         run: the run that trained it.
@@ -46,7 +46,11 @@ def log_model(run: TrackedRun, model: TrainedModel, padded: PaddedReviews, *, th
             model_id=logged.model_id,
             step=step,
             python_model=str(Path(served_model.__file__)),
-            artifacts={"network": str(model.file("model.keras")), "vocabulary": str(padded.file("vocabulary.json"))},
+            artifacts={
+                "network": str(model.file("model.keras")),
+                "lstm": str(model.file("lstm.py")),
+                "vocabulary": str(padded.file("vocabulary.json")),
+            },
             model_config={"threshold": threshold},
             pip_requirements=pinned_requirements(),
             metadata={"weights_sha256": model.sha256, "python": sys.version.split()[0]},

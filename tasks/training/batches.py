@@ -1,37 +1,88 @@
 """Batches in an order that depends on the seed and the epoch alone."""
 
-from typing import Any
+from collections.abc import Callable, Iterable, Iterator
+from itertools import count
+from typing import NamedTuple
 
-import keras
 import numpy as np
 import numpy.typing as npt
+import tensorflow as tf
+
+WINDOW_BATCHES = 50
+"""Batches whose rows are sorted together: enough for the rows of a batch to be alike, few enough to leave the order random."""
+
+READY_BATCHES = 8
+"""Batches made ready while one is trained on."""
+
+Ids = npt.NDArray[np.uint16]
+Batch = tuple[Ids, npt.NDArray[np.float32]]
+Trim = Callable[[Ids], Ids]
 
 
-def draw_order(rows: int, *, seed: int, epoch: int) -> npt.NDArray[np.int64]:
-    """Return a permutation of the row numbers, (rows,) int64; the same for the same seed and epoch."""
-    return np.random.default_rng([seed, epoch]).permutation(rows)
+class Rows(NamedTuple):
+    """One split, memory-mapped or not: ids (rows, maxlen) uint16, lengths (rows,) int32 in words, labels (rows,) int8."""
+
+    ids: Ids
+    lengths: npt.NDArray[np.int32]
+    labels: npt.NDArray[np.int8]
 
 
-class ShuffledBatches(keras.utils.PyDataset):  # type: ignore[misc]
-    """Batches of (ids int32, labels float32), every row once an epoch, reshuffled between epochs."""
+def draw_batches(
+    lengths: npt.NDArray[np.int32], *, batch_size: int, seed: int, epoch: int, bucketing: bool
+) -> list[npt.NDArray[np.int64]]:
+    """Return the row numbers of each batch of an epoch; every row stands in one, and all batches but one are full.
 
-    def __init__(self, ids: npt.NDArray[Any], labels: npt.NDArray[Any], *, batch_size: int, seed: int) -> None:
-        """Take (rows, maxlen) ids and (rows,) labels, which may be memory-mapped."""
-        super().__init__()
-        self._ids, self._labels, self._batch_size, self._seed = ids, labels, batch_size, seed
-        self._epoch = 0
-        self._order = draw_order(len(ids), seed=seed, epoch=0)
+    Args:
+        lengths: words read of each row, (rows,).
+        batch_size: rows of a full batch.
+        seed: what, with `epoch`, decides on the order.
+        epoch: number of the epoch.
+        bucketing: whether rows of similar length share a batch: windows of `WINDOW_BATCHES` batches are sorted, and the
+            batches shuffled.
+    """
+    random = np.random.default_rng([seed, epoch])
+    order = random.permutation(len(lengths))
+    ends = range(batch_size, len(order), batch_size)
+    if not bucketing:
+        return np.split(order, ends)
+    windows = np.split(order, range(batch_size * WINDOW_BATCHES, len(order), batch_size * WINDOW_BATCHES))
+    batches = np.split(np.concatenate([rows[np.argsort(lengths[rows], kind="stable")] for rows in windows]), ends)
+    return [batches[number] for number in random.permutation(len(batches))]
 
-    def __len__(self) -> int:
-        """Return the number of batches of an epoch."""
-        return -(-len(self._ids) // self._batch_size)
 
-    def __getitem__(self, index: int) -> tuple[npt.NDArray[np.int32], npt.NDArray[np.float32]]:
-        """Return one batch."""
-        rows = self._order[index * self._batch_size : (index + 1) * self._batch_size]
-        return self._ids[rows].astype(np.int32), self._labels[rows].astype(np.float32)
+def training_batches(rows: Rows, *, batch_size: int, seed: int, trim: Trim | None) -> tf.data.Dataset:
+    """Return batches of (ids uint16, labels float32), epoch after epoch without end.
 
-    def on_epoch_end(self) -> None:
-        """Draw the next epoch's order."""
-        self._epoch += 1
-        self._order = draw_order(len(self._ids), seed=self._seed, epoch=self._epoch)
+    Args:
+        rows: what to train on.
+        batch_size: rows of a full batch.
+        seed: what the order depends on.
+        trim: takes a batch's common padding off; its rows are then of similar length. Without it batches are plain.
+    """
+
+    def batches() -> Iterator[Batch]:
+        lengths = np.minimum(rows.lengths, rows.ids.shape[1])
+        for epoch in count():
+            drawn = draw_batches(lengths, batch_size=batch_size, seed=seed, epoch=epoch, bucketing=trim is not None)
+            yield from _read_batches(rows, drawn, trim)
+
+    return _stream(batches)
+
+
+def validation_batches(rows: Rows, *, batch_size: int, trim: Trim | None) -> tf.data.Dataset:
+    """Return each row once, in batches like those of `training_batches`; with `trim`, in order of length."""
+    order = np.argsort(np.minimum(rows.lengths, rows.ids.shape[1]), kind="stable") if trim else np.arange(len(rows.ids))
+    drawn = np.split(order, range(batch_size, len(order), batch_size))
+    stream = _stream(lambda: _read_batches(rows, drawn, trim))
+    return stream.apply(tf.data.experimental.assert_cardinality(len(drawn)))
+
+
+def _read_batches(rows: Rows, drawn: Iterable[npt.NDArray[np.int64]], trim: Trim | None) -> Iterator[Batch]:
+    for numbers in drawn:
+        ids = rows.ids[numbers]
+        yield trim(ids) if trim else ids, rows.labels[numbers].astype(np.float32)
+
+
+def _stream(batches: Callable[[], Iterator[Batch]]) -> tf.data.Dataset:
+    signature = (tf.TensorSpec([None, None], tf.uint16), tf.TensorSpec([None], tf.float32))
+    return tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(READY_BATCHES)

@@ -7,20 +7,13 @@ from typing import Any, NamedTuple
 
 import keras
 import numpy as np
-import numpy.typing as npt
 
 from configs.schema import TrainingConfig
 from tasks.errors import TrainingDiverged
-from tasks.training.batches import ShuffledBatches
+from tasks.training.batches import Rows, training_batches, validation_batches
+from tasks.training.lstm import TrimmedNetwork
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
-
-
-class Rows(NamedTuple):
-    """One split: ids (rows, maxlen) uint16 and labels (rows,) int8."""
-
-    ids: npt.NDArray[np.uint16]
-    labels: npt.NDArray[np.int8]
 
 
 class FitResult(NamedTuple):
@@ -31,7 +24,7 @@ class FitResult(NamedTuple):
 
 
 def fit(
-    network: keras.Model, train: Rows, validation: Rows, training: TrainingConfig, *, verbosity: int, on_epoch: OnEpoch
+    network: TrimmedNetwork, train: Rows, validation: Rows, training: TrainingConfig, *, verbosity: int, on_epoch: OnEpoch
 ) -> FitResult:
     """Fit a compiled network in place.
 
@@ -39,7 +32,7 @@ def fit(
         network: compiled.
         train: what it learns from.
         validation: what each epoch is measured on.
-        training: epochs, batch size, seed, early stopping.
+        training: epochs, batch size, seed, bucketing, early stopping.
         verbosity: 0 silent, 1 a progress bar per epoch, 2 a line per epoch.
         on_epoch: called after each epoch with its number, from 1, and its loss, accuracy, val_loss, val_accuracy and seconds.
 
@@ -59,12 +52,13 @@ def fit(
                 restore_best_weights=training.restore_best_weights,
             )
         )
+    trim = network.trim if training.bucketing else None
     fitted = network.fit(
-        ShuffledBatches(*train, batch_size=training.batch_size, seed=training.seed),
+        training_batches(train, batch_size=training.batch_size, seed=training.seed, trim=trim),
         epochs=training.epochs,
+        steps_per_epoch=-(-len(train.ids) // training.batch_size),
         shuffle=False,
-        validation_data=(np.asarray(validation.ids, np.int32), np.asarray(validation.labels, np.float32)),
-        validation_batch_size=training.batch_size,
+        validation_data=validation_batches(validation, batch_size=training.batch_size, trim=trim),
         callbacks=callbacks,
         verbose=verbosity,
     )

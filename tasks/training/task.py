@@ -1,6 +1,7 @@
 """The training stage."""
 
 import logging
+import shutil
 import sys
 from pathlib import Path
 
@@ -28,22 +29,25 @@ def train(
     import keras
     import tensorflow as tf
 
-    from tasks.training.fitting import Rows, fit
+    from tasks.training import lstm
+    from tasks.training.batches import Rows
+    from tasks.training.fitting import fit
     from tasks.training.network import build_network, compile_network, hash_weights, summarize
 
     def load(split: Split) -> Rows:
-        return Rows(np.load(padded.file(f"ids_{split}.npy"), mmap_mode="r"), np.load(padded.file(f"labels_{split}.npy")))
+        return Rows(*(np.load(padded.file(f"{name}_{split}.npy"), mmap_mode="r") for name in ("ids", "lengths", "labels")))
 
     keras.utils.set_random_seed(training.seed)
     tf.config.experimental.enable_op_determinism()
     network = build_network(model, vocabulary_size=padded.vocabulary_size, maxlen=padded.maxlen, padding=padding.padding)
-    compile_network(network, training)
+    trimmed = lstm.TrimmedNetwork(network, training.shards)
+    compile_network(trimmed, training)
     summary = summarize(network)
     logger.info("%s", summary)
     # A progress bar redraws its line, which only a terminal can show.
     verbosity = 2 if training.verbosity == 1 and not sys.stdout.isatty() else training.verbosity
     fitted = fit(
-        network,
+        trimmed,
         load("train"),
         load("validation"),
         training,
@@ -53,6 +57,7 @@ def train(
     folder = Path(run.folder) / "training"
     with published(folder) as draft:
         network.save(draft / "model.keras")
+        shutil.copy(lstm.__file__, draft / "lstm.py")
         (draft / "summary.txt").write_text(summary, encoding="utf-8")
     return TrainedModel(
         path=str(folder),

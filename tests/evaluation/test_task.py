@@ -1,4 +1,5 @@
 import logging
+import shutil
 import subprocess
 import sys
 
@@ -72,19 +73,22 @@ def tracked_run(tmp_path):
 
 @pytest.fixture
 def model(tmp_path):
-    """A network that gives 0.8 where the first id is 4, and 0.2 elsewhere."""
+    """A network that gives 0.8 where the last id is 4, and 0.2 elsewhere."""
     import keras
+
+    from tasks.training import lstm
 
     folder = tmp_path / "model"
     folder.mkdir()
-    embedding = keras.layers.Embedding(6, 1)
-    layers = [keras.Input((MAXLEN,)), embedding, keras.layers.Flatten(), keras.layers.Dense(1, activation="sigmoid")]
-    network = keras.Sequential(layers)
-    embedding.set_weights([np.array([[0], [0], [0], [0], [1], [-1]], dtype=np.float32)])
-    kernel = np.zeros((MAXLEN, 1), dtype=np.float32)
-    kernel[0] = np.log(4)
-    network.layers[-1].set_weights([kernel, np.zeros(1, dtype=np.float32)])
+    layers = [keras.layers.Embedding(6, 1), keras.layers.LSTM(1), keras.layers.Dense(1, activation="sigmoid")]
+    network = keras.Sequential([keras.Input((MAXLEN,)), *layers])
+    layers[0].set_weights([np.array([[0], [0], [0], [0], [1], [-1]], dtype=np.float32)])
+    # Gates i, f, c, o: the cell takes the sign of each step, forgets the one before, and shows itself.
+    cell = [[[0, 0, 50, 0]], [[0, 0, 0, 0]], [50, -50, 0, 50]]
+    layers[1].set_weights([np.array(weights, dtype=np.float32) for weights in cell])
+    layers[2].set_weights([np.array([[np.log(4) / np.tanh(1)]], dtype=np.float32), np.zeros(1, dtype=np.float32)])
     network.save(folder / "model.keras")
+    shutil.copy(lstm.__file__, folder)
     history = {"loss": (0.5,), "accuracy": (0.8,), "val_loss": (0.6,), "val_accuracy": (0.7,)}
     return TrainedModel(path=str(folder), sha256="0", parameters=13, epochs_run=1, best_epoch=1, history=history)
 

@@ -1,0 +1,229 @@
+"""The LSTM at the speed of a CPU: TensorFlow's fused block kernel as a Keras layer, and networks run without their padding.
+
+This file travels with every registered version and is loaded there by its path, so it imports nothing of this project.
+"""
+
+from typing import Any
+
+import keras
+import numpy as np
+import numpy.typing as npt
+import tensorflow as tf
+
+PADDING_ID = 0
+SHARDS = 2
+
+
+class FusedLSTM(keras.layers.LSTM):  # type: ignore[misc]
+    """`keras.layers.LSTM` on TensorFlow's block kernel, forward and backward, where there is no GPU.
+
+    Arguments, weights, shapes, masking and results are those of `keras.layers.LSTM`, to float32 rounding. What the kernel
+    cannot do goes Keras's own way: a stateful or unrolled layer, recurrent dropout, other activations than tanh and
+    sigmoid, no bias, another dtype than float32, `zero_output_for_mask`, `use_cudnn=True`; and everything where there is a
+    GPU, for which Keras has cuDNN. Second derivatives are not defined on the kernel.
+    """
+
+    def __init__(self, units: int, *args: Any, shards: int = SHARDS, **kwargs: Any) -> None:
+        """Take the arguments of `keras.layers.LSTM`.
+
+        Args:
+            units: size of the state and of the output.
+            *args: as there.
+            shards: pieces into which a batch is cut, to run side by side; they change sums, and so the last bits of
+                gradients. A number of its own, so that weights do not depend on the machine's cores.
+            **kwargs: as there.
+        """
+        super().__init__(units, *args, **kwargs)
+        if shards < 1:
+            raise ValueError(f"shards must be at least 1, not {shards}")
+        self.shards = shards
+
+    def get_config(self) -> dict[str, Any]:
+        """Return the constructor's arguments."""
+        return {**super().get_config(), "shards": self.shards}
+
+    def inner_loop(self, sequences: Any, initial_state: Any, mask: Any, training: bool = False) -> tuple[Any, Any, list[Any]]:
+        """Return the last output (rows, units), all outputs (rows, steps, units), and the last h and c, (rows, units) each.
+
+        Without `return_sequences`, Keras does not look at the outputs, and they have one step.
+        """
+        if isinstance(mask, list | tuple):
+            mask = mask[0]
+        if not self._fits_kernel(mask, training):
+            return super().inner_loop(sequences, initial_state, mask, training)  # type: ignore[no-any-return]
+        if training and self.dropout:
+            sequences *= self.cell.get_dropout_mask(sequences[:, 0])[:, None]
+        parts = [sequences, *initial_state, *([] if mask is None else [tf.cast(mask, tf.bool)])]
+        rows = tf.shape(sequences)[0]
+        # Of an odd number of rows the kernel copies each step, and says so in the log each time.
+        missing = -rows % (2 * self.shards)
+        padded = [tf.pad(part, [[0, missing], *[[0, 0]] * (len(part.shape) - 1)]) for part in parts]
+        shards = zip(*(tf.split(part, self.shards) for part in padded), strict=True)
+        results = zip(*(self._run_kernel(*shard) for shard in shards), strict=True)
+        last_output, outputs, h, c = (tf.concat(pieces, 0)[:rows] for pieces in results)
+        return last_output, outputs, [h, c]
+
+    def _run_kernel(self, sequences: Any, h: Any, c: Any, mask: Any = None) -> tuple[Any, Any, Any, Any]:
+        if self.go_backwards:
+            sequences = tf.reverse(sequences, [1])
+            mask = None if mask is None else tf.reverse(mask, [1])
+        cell = self.cell
+        weights = tf.concat([cell.kernel, cell.recurrent_kernel], axis=0)
+        if mask is None:
+            hs, cs = _block_lstm(tf.transpose(sequences, [1, 0, 2]), h, c, weights, tf.convert_to_tensor(cell.bias))
+            outputs = tf.transpose(hs, [1, 0, 2]) if self.return_sequences else hs[-1][:, None]
+            return hs[-1], outputs, hs[-1], cs[-1]
+
+        # The kernel knows no mask: it is given each row's real steps in front, and is read where they end.
+        done = tf.cumsum(tf.cast(mask, tf.int32), axis=1)
+        sequences = _real_steps_first(sequences, mask, done)
+        hs, cs = _block_lstm(tf.transpose(sequences, [1, 0, 2]), h, c, weights, tf.convert_to_tensor(cell.bias))
+        count = done[:, -1:]
+        last_h, last_c = (_read_steps(series, count - 1)[:, 0] for series in (hs, cs))
+        last_output = tf.where(count > 0, last_h, tf.zeros_like(last_h))
+        if self.return_sequences:
+            outputs = tf.where(done[:, :, None] > 0, _read_steps(hs, done - 1), tf.zeros([], hs.dtype))
+        else:
+            outputs = last_output[:, None]
+        return last_output, outputs, tf.where(count > 0, last_h, h), tf.where(count > 0, last_c, c)
+
+    def _fits_kernel(self, mask: Any, training: bool) -> bool:
+        return (
+            not self.stateful
+            and not self.unroll
+            and not (training and self.recurrent_dropout)
+            and not (training and self.dropout and self.cell.implementation == 1)
+            and self.activation is keras.activations.tanh
+            and self.recurrent_activation is keras.activations.sigmoid
+            and self.use_bias
+            and self.use_cudnn is not True
+            and not (self.zero_output_for_mask and mask is not None)
+            and self.compute_dtype == "float32"
+            and not tf.config.list_logical_devices("GPU")
+        )
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def _block_lstm(x: Any, h: Any, c: Any, weights: Any, bias: Any) -> tuple[tuple[Any, Any], Any]:
+    """Return the output and the cell state after each step, (steps, rows, units) each, with the gradient that belongs to them.
+
+    Takes `x` (steps, rows, features), the states before the first step, and Keras's kernels one above the other: the gates'
+    order i, f, c, o is the op's own.
+    TensorFlow 2.21 registers for this op the gradient of its first version, whose gates have another order: a network
+    trains with it without an error, and badly.
+    """
+    given = {"x": x, "h_prev": h, "cs_prev": c, "w": weights, "b": bias, "seq_len_max": tf.shape(x, out_type=tf.int64)[0]}
+    given |= {"use_peephole": False, **dict.fromkeys(("wci", "wcf", "wco"), tf.zeros([h.shape[1]]))}
+    i, cs, f, o, ci, co, hs = tf.raw_ops.BlockLSTMV2(**given, cell_clip=0.0)
+
+    def gradient(h_grad: Any, cs_grad: Any) -> tuple[Any, ...]:
+        found = tf.raw_ops.BlockLSTMGradV2(**given, i=i, cs=cs, f=f, o=o, ci=ci, co=co, h=hs, cs_grad=cs_grad, h_grad=h_grad)
+        sums = (found.h_prev_grad, found.cs_prev_grad, found.w_grad, found.b_grad)
+        # Of an empty piece the op leaves them as it found the memory.
+        return found.x_grad, *(tf.where(tf.size(x) > 0, total, tf.zeros_like(total)) for total in sums)
+
+    return (hs, cs), gradient
+
+
+def _real_steps_first(sequences: Any, mask: Any, done: Any) -> Any:
+    """Move each row's unmasked steps to its front, in order; what then stands behind them is any of its steps.
+
+    `done` (rows, steps) counts the unmasked steps up to each.
+    """
+    steps = tf.shape(mask)[1]
+
+    def move() -> Any:
+        wanted = tf.broadcast_to(tf.range(1, steps + 1), tf.shape(done))
+        return tf.gather(sequences, tf.minimum(tf.searchsorted(done, wanted), steps - 1), batch_dims=1)
+
+    in_front = tf.reduce_all(mask == tf.sequence_mask(done[:, -1], steps))
+    return tf.cond(in_front, lambda: sequences, move)
+
+
+def _read_steps(series: Any, steps: Any) -> Any:
+    """Return (rows, n, units) of a time-major series (steps, rows, units) at each row's n steps, those below 0 read as 0."""
+    rows = tf.broadcast_to(tf.range(tf.shape(steps)[0])[:, None], tf.shape(steps))
+    return tf.gather_nd(series, tf.stack([tf.maximum(steps, 0), rows], axis=2))
+
+
+class TrimmedNetwork(keras.Model):  # type: ignore[misc]
+    """A network of Embedding, LSTM and Dense layers, over rows whose common padding was cut off, with a fused LSTM.
+
+    It holds the very weights of the network that it is made of, and gives that network's results, to float32 rounding:
+    training it trains the network. Where padding is masked, it is not read, wherever it stands. Where it is not masked, the
+    LSTM starts from the state that the missing steps of padding lead to. All rows share it, so one row computes it.
+    """
+
+    def __init__(self, network: keras.Sequential, shards: int = SHARDS) -> None:
+        """Take a built network from (rows, maxlen) ids, whose layers are an Embedding, an LSTM, and any that follow."""
+        super().__init__(name=f"trimmed_{network.name}")
+        self.embedding, lstm, *self.head = network.layers
+        self.maxlen: int = network.input_shape[1]
+        self.lstm = _share_cell(lstm, shards=shards)
+        self.padding_lstm = _share_cell(lstm, shards=1, return_state=True)
+        self.built = True
+
+    def call(self, ids: Any, training: bool = False) -> Any:
+        """Return what the network returns for ids (rows, width <= maxlen) of any integer dtype, as `trim` gives them."""
+        ids = tf.cast(ids, tf.int32)
+        if self.embedding.mask_zero:
+            ids = _real_ids_first(ids)
+            outputs = self.lstm(self._embed(ids), mask=ids != PADDING_ID, training=training)
+        else:
+            outputs = self.lstm(self._embed(ids), initial_state=self._state_after_padding(ids), training=training)
+        for layer in self.head:
+            outputs = layer(outputs)
+        return outputs
+
+    def trim(self, ids: npt.NDArray[Any]) -> npt.NDArray[Any]:
+        """Cut off the columns of (rows, maxlen) ids that are padding in every row; one is left at the least.
+
+        They are cut off both ends where padding is masked, and off the front alone where it is read.
+        """
+        used = np.flatnonzero((ids != PADDING_ID).any(axis=0))
+        first, last = (used[0], used[-1]) if len(used) else (ids.shape[1] - 1,) * 2
+        return ids[:, first : last + 1 if self.embedding.mask_zero else None]
+
+    def _embed(self, ids: Any) -> Any:
+        return _look_up(tf.convert_to_tensor(self.embedding.embeddings), ids)
+
+    def _state_after_padding(self, ids: Any) -> list[Any]:
+        missing = self.maxlen - tf.shape(ids)[1]
+        empty = self.padding_lstm.get_initial_state(1)
+
+        def run() -> list[Any]:
+            _, h, c = self.padding_lstm(self._embed(tf.fill([1, missing], PADDING_ID)))
+            return [h, c]
+
+        states = tf.cond(missing > 0, run, lambda: empty)
+        return [tf.repeat(state, tf.shape(ids)[0], axis=0) for state in states]
+
+
+def _share_cell(lstm: keras.layers.LSTM, **settings: Any) -> FusedLSTM:
+    twin = FusedLSTM(**{**lstm.get_config(), **settings})
+    twin.cell = lstm.cell
+    twin.built = True
+    return twin
+
+
+def _real_ids_first(ids: Any) -> Any:
+    """Turn each row so that its padding in front comes to stand behind."""
+    width = tf.shape(ids)[1]
+    padding = tf.argmax(ids != PADDING_ID, axis=1, output_type=tf.int32)
+    return tf.gather(ids, (tf.range(width) + padding[:, None]) % width, batch_dims=1)
+
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def _look_up(table: Any, ids: Any) -> tuple[Any, Any]:
+    """Return the rows of a table (vocabulary, features) at ids (rows, steps), with a dense gradient."""
+
+    def gradient(found: Any) -> tuple[Any, None]:
+        # As a product with the one-hot matrix of ids: half the time of the scattered sum that TensorFlow would take.
+        flat = tf.reshape(ids, [-1])
+        places = tf.stack([tf.range(tf.size(flat), dtype=tf.int64), tf.cast(flat, tf.int64)], axis=1)
+        shape = tf.stack([tf.size(flat), tf.shape(table)[0]])
+        one_hot = tf.SparseTensor(places, tf.ones_like(flat, table.dtype), tf.cast(shape, tf.int64))
+        rows = tf.reshape(found, [-1, table.shape[1]])
+        return tf.sparse.sparse_dense_matmul(one_hot, rows, adjoint_a=True), None
+
+    return tf.gather(table, ids), gradient
