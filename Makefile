@@ -4,7 +4,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test lint lock ui clean
+.PHONY: help setup train test lint format bench lock ui clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -27,7 +27,17 @@ test: lint ## lint, types and all tests: make test ARGS="-k padding"
 	$(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)
 
 lint: setup ## ruff, codespell and mypy, as before each commit
-	$(VENV)/bin/pre-commit run --all-files
+	$(VENV)/bin/ruff format --check --quiet . || { echo "make format would mend that"; exit 1; }
+	$(VENV)/bin/ruff check --quiet .
+	$(VENV)/bin/codespell
+	$(VENV)/bin/mypy
+
+format: setup ## write every file as ruff would have it
+	$(VENV)/bin/ruff check --fix --quiet .
+	$(VENV)/bin/ruff format --quiet .
+
+bench: setup ## training and scoring beside Keras, JAX and PyTorch: make bench ARGS="--json bench.json"
+	$(VENV)/bin/python -m tests.benchmarks.speed $(ARGS)
 
 ui: setup ## the MLflow and Prefect UIs on loopback
 	$(VENV)/bin/reprise ui $(ARGS)

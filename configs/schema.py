@@ -4,11 +4,13 @@ import hashlib
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, ConfigDict, Field, model_validator
+from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
+# YAML reads an unquoted 0 as a number, and the commonest labels are 0 and 1.
+LabelName = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
 Metric = Literal["accuracy", "precision", "recall", "f1", "roc_auc", "average_precision"]
 
 
@@ -37,8 +39,8 @@ class DataConfig(Section):
     text_column: str = "text"
     label_column: str = "label"
     split_column: str | None = None
-    negative_labels: Annotated[list[str], Field(min_length=1)] = ["0", "neg", "negative"]
-    positive_labels: Annotated[list[str], Field(min_length=1)] = ["1", "pos", "positive"]
+    negative_labels: Annotated[list[LabelName], Field(min_length=1)] = ["0", "neg", "negative"]
+    positive_labels: Annotated[list[LabelName], Field(min_length=1)] = ["1", "pos", "positive"]
     test_fraction: Fraction = 0.2
     validation_fraction: Fraction = 0.2
     split_seed: Annotated[int, Field(ge=0, lt=2**32)] = 0

@@ -1,8 +1,4 @@
-"""A logged model loaded by a process that knows nothing of the training, and asked for the training's own scores.
-
-Run as a module it is that process: `python -m tasks.registration.load_check` reads one JSON line from standard input,
-`{"model": PATH, "texts": [...]}`, and prints one, `{"probabilities": [...]}`.
-"""
+"""A logged model loaded by a process that knows nothing of the training, and asked for the training's own scores."""
 
 import json
 import subprocess
@@ -16,19 +12,20 @@ import numpy.typing as npt
 
 from tasks.errors import ModelMismatch
 
+PROCESS = Path(__file__).with_name("fresh_process.py")
+
 
 class FreshProcess:
     """A process that imports what a served model needs, while the caller does other work, and waits for a model to load."""
 
     def __init__(self) -> None:
         """Start the process."""
-        self._process = subprocess.Popen(  # noqa: S603 (our own interpreter and module, no input of a user's)
-            [sys.executable, "-m", __name__],
+        self._process = subprocess.Popen(  # noqa: S603 (our own interpreter and file, no input of a user's)
+            [sys.executable, "-I", str(PROCESS)],
             stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             text=True,
-            cwd=Path(__file__).parents[2],
         )
 
     def score(self, model: Path, texts: Sequence[str]) -> npt.NDArray[np.float64]:
@@ -68,19 +65,3 @@ def compare_scores(expected: npt.NDArray[np.float64], found: npt.NDArray[np.floa
             f"the logged model's scores differ from the training's by up to {difference:.3g} (allowed {tolerance:g})"
         )
     return difference
-
-
-def main() -> None:
-    """Be the fresh process."""
-    import keras  # noqa: F401 (loaded while the parent still trains, so that the answer comes at once)
-    import mlflow
-    import tensorflow  # noqa: F401
-
-    request = json.loads(sys.stdin.readline())
-    model = mlflow.pyfunc.load_model(request["model"])
-    probabilities = [prediction.probability for prediction in model.predict(request["texts"])]
-    print(json.dumps({"probabilities": probabilities}))  # noqa: T201 (the answer)
-
-
-if __name__ == "__main__":
-    main()

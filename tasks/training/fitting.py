@@ -6,7 +6,6 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import keras
-import numpy as np
 
 from configs.schema import TrainingConfig
 from tasks.errors import TrainingDiverged
@@ -17,7 +16,7 @@ OnEpoch = Callable[[int, Mapping[str, float]], None]
 
 
 class FitResult(NamedTuple):
-    """Per-epoch history, and the epoch (from 1) with the best monitored value."""
+    """Per-epoch history, and the last epoch (from 1) that was better than the best before it by the least difference set."""
 
     history: dict[str, tuple[float, ...]]
     best_epoch: int
@@ -41,17 +40,14 @@ def fit(
     """
     stopping = training.early_stopping
     monitor = stopping.monitor if stopping else "val_loss"
-    callbacks: list[keras.callbacks.Callback] = [_FiniteLoss(), _EachEpoch(on_epoch)]
-    if stopping or training.restore_best_weights:
-        callbacks.append(
-            keras.callbacks.EarlyStopping(
-                monitor=monitor,
-                mode="min" if monitor == "val_loss" else "max",
-                patience=stopping.patience if stopping else training.epochs,
-                min_delta=stopping.min_delta if stopping else 0.0,
-                restore_best_weights=training.restore_best_weights,
-            )
-        )
+    best = keras.callbacks.EarlyStopping(
+        monitor=monitor,
+        mode="min" if monitor == "val_loss" else "max",
+        patience=stopping.patience if stopping else training.epochs,
+        min_delta=stopping.min_delta if stopping else 0.0,
+        restore_best_weights=training.restore_best_weights,
+    )
+    callbacks = [_FiniteLoss(), _EachEpoch(on_epoch), best]
     trim = network.trim if training.bucketing else None
     fitted = network.fit(
         training_batches(train, batch_size=training.batch_size, seed=training.seed, trim=trim),
@@ -63,8 +59,7 @@ def fit(
         verbose=verbosity,
     )
     history = {name: tuple(map(float, values)) for name, values in fitted.history.items()}
-    best = np.argmin(history[monitor]) if monitor == "val_loss" else np.argmax(history[monitor])
-    return FitResult(history, int(best) + 1)
+    return FitResult(history, best.best_epoch + 1)
 
 
 class _FiniteLoss(keras.callbacks.Callback):  # type: ignore[misc]

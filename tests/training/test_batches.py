@@ -1,4 +1,4 @@
-from itertools import islice
+from itertools import chain, islice
 
 import numpy as np
 import pytest
@@ -31,7 +31,7 @@ def test_an_epoch_holds_every_row_once_in_an_order_of_seed_and_epoch(rows, bucke
         return [batch.tolist() for batch in drawn]
 
     first = draw(1, 0)
-    assert sorted(sum(first, [])) == list(range(402))
+    assert sorted(chain.from_iterable(first)) == list(range(402))
     assert sorted(map(len, first)) == [2] + [BATCH] * 100
     assert draw(1, 0) == first
     assert draw(1, 1) != first != draw(2, 0)
@@ -70,7 +70,7 @@ def test_padding_is_trimmed_where_a_way_is_given_and_left_otherwise(rows):
 def test_validation_batches_hold_every_row_once_and_know_their_number(rows):
     by_length, in_order = (validation_batches(rows, batch_size=BATCH, trim=way) for way in (trim, None))
     assert len(by_length) == len(in_order) == 101
-    found = sum(numbers(by_length), [])
+    found = list(chain.from_iterable(numbers(by_length)))
     assert sorted(found) == list(range(402))
     assert np.all(np.diff(np.minimum(rows.lengths, MAXLEN)[found]) >= 0)
-    assert sum(numbers(in_order), []) == list(range(402))
+    assert list(chain.from_iterable(numbers(in_order))) == list(range(402))

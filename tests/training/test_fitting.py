@@ -69,6 +69,8 @@ def test_restored_weights_are_the_best_epochs(rows):
     assert result.best_epoch < 8
     measured = network.evaluate(rows.ids.astype(np.int32), rows.labels.astype(np.float32), verbose=0)[0]
     assert measured == pytest.approx(min(result.history["val_loss"]), abs=1e-4)
+    # What is better by less than the least difference is not taken, so the first epoch stays the best.
+    assert train(rows, early_stopping=EarlyStopping(patience=8, min_delta=10.0), **training)[1].best_epoch == 1
     last, _ = train(rows, **training)
     assert hash_weights(last) != hash_weights(network)
 
