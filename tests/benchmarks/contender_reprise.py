@@ -1,0 +1,44 @@
+"""An epoch and a prediction as the training and evaluation stages do them."""
+
+import sys
+import tempfile
+from pathlib import Path
+
+import keras
+import numpy as np
+import tensorflow as tf
+from contender import serve
+
+from configs.loading import check_config, read_config
+from tasks.served_model import Predictor
+from tasks.training import lstm
+from tasks.training.batches import Rows
+from tasks.training.fitting import fit
+from tasks.training.network import build_network, compile_network
+
+
+def main(folder: Path) -> None:
+    """Serve an epoch of training with its validation, and a prediction of the test rows."""
+
+    def read(split: str) -> Rows:
+        return Rows(*(np.load(folder / f"{name}_{split}.npy", mmap_mode="r") for name in ("ids", "lengths", "labels")))
+
+    config = check_config(read_config("imdb"), "imdb")
+    train, validation, test = map(read, ("train", "validation", "test"))
+    keras.utils.set_random_seed(0)
+    tf.config.experimental.enable_op_determinism()
+    network = build_network(config.model, vocabulary_size=5000, maxlen=train.ids.shape[1], padding="pre")
+    trimmed = lstm.TrimmedNetwork(network, config.training.shards)
+    compile_network(trimmed, config.training)
+    once = config.training.model_copy(update={"epochs": 1})
+    with tempfile.TemporaryDirectory() as scratch:
+        network.save(Path(scratch) / "model.keras")
+        predictor = Predictor(Path(scratch) / "model.keras", Path(lstm.__file__))
+    serve(
+        epoch=lambda: fit(trimmed, train, validation, once, verbosity=0, on_epoch=lambda *_: None),
+        predict=lambda: predictor.probabilities(test.ids),
+    )
+
+
+if __name__ == "__main__":
+    main(Path(sys.argv[1]))
