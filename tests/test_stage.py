@@ -1,5 +1,6 @@
 """Stages with a real Prefect API: what is run again and what is not."""
 
+import ast
 import importlib.util
 import logging
 import os
@@ -15,6 +16,7 @@ from tasks.results import prune
 from tasks.stage import recorded_stages
 from tasks.workspace import home, in_use
 
+TASKS = Path(__file__).parents[1] / "tasks"
 ROOM = """
 import time
 from pathlib import Path
@@ -165,7 +167,7 @@ def test_two_runs_at_once_build_one_result_and_the_second_says_that_it_waits(roo
         first, second = pool.map(lambda _: room.build(str(source), 1), range(2))
     assert first == second
     assert len(room.calls) == 1
-    assert caplog.messages == ["room: waiting for another run that is at it"]
+    assert "room: waiting for another run that is at it" in caplog.messages
 
 
 def test_a_run_holds_what_its_stages_returned(room, source):
@@ -224,6 +226,16 @@ def test_editing_a_room_runs_its_stages_again_and_those_of_no_other(prefect_api,
     (edited / file).write_text((edited / file).read_text() + "#")
     assert build(module=load(edited))[1] is False
     assert build(module=load(untouched))[1] is True
+
+
+@pytest.mark.parametrize(("room", "uses"), [("ingestion", set()), ("validation", set()), ("padding", {"tasks.served_model"})])
+def test_a_cached_room_imports_no_code_that_its_key_leaves_out(room, uses):
+    """What is left out on purpose has no say in a result's content: errors, and the machinery of stages itself."""
+    left_out = {"tasks.errors", "tasks.stage", "tasks.workspace"}
+    trees = [ast.parse(file.read_text()) for file in (TASKS / room).rglob("*.py")]
+    imported = {node.module for tree in trees for node in ast.walk(tree) if isinstance(node, ast.ImportFrom)}
+    ours = {name for name in imported if name.split(".")[0] in ("tasks", "flows") and not name.startswith(f"tasks.{room}.")}
+    assert ours - left_out == {"tasks.handles", *uses}
 
 
 def test_prefect_shows_cached_what_is_reused_and_completed_what_is_forced(room, source):
