@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from configs.environment import set_library_defaults
+from flows import cache_commands
 from flows.terminal import err, out, print_error, print_result, print_table, show_log_lines
 from tasks.errors import InputError, RepriseError
 from tasks.workspace import home
@@ -23,6 +24,7 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
 )
+app.add_typer(cache_commands.app, name="cache")
 
 Model = Annotated[str | None, typer.Option("--model", help="Registered model; needed where there are several.")]
 
@@ -63,6 +65,7 @@ def train(
     data: Annotated[str | None, typer.Option(help="Reviews: an .npz, a folder, a table, or an fsspec URL of one.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, as often as needed.")] = None,
     report: Annotated[Path | None, typer.Option(help="Write the run as JSON to this file.")] = None,
+    force: Annotated[bool, typer.Option("--force", help="Run every stage, also those whose result is there.")] = False,
 ) -> None:
     """Train, evaluate and register a model.
 
@@ -88,7 +91,7 @@ def train(
     connect()
     if api is not None:
         await_answer(api)
-    result = training(resolved, tags={"data.note": note})
+    result = training(resolved, tags={"data.note": note}, force=force)
     print_result(result)
     if report is not None:
         report.write_text(json.dumps(write_json(result, resolved), indent=1), encoding="utf-8")

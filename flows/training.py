@@ -21,15 +21,16 @@ from tasks.validation.verdict import require_passed
 
 
 @flow(name="training", flow_run_name=name_training_run)
-def training(config: Config, tags: Mapping[str, str] | None = None) -> RunResult:
+def training(config: Config, tags: Mapping[str, str] | None = None, force: bool = False) -> RunResult:
     """Train, evaluate and register one model, and crown it if there is no champion and it passes every floor.
 
     Args:
         config: all that the run depends on.
         tags: further tags of the MLflow run.
+        force: run every stage, also those whose result is there.
     """
     run_tags = {"prefect.flow_run_id": str(flow_run.id), **(tags or {})}
-    with recorded_stages() as stages, training_run(config, name=flow_run.name, tags=run_tags) as run:
+    with recorded_stages(force=force) as stages, training_run(config, name=flow_run.name, tags=run_tags) as run:
         reviews = ingest(config.data)
 
         validation = validate_reviews(reviews, config.validation)

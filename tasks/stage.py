@@ -7,10 +7,10 @@ import json
 import logging
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from contextvars import ContextVar
 from pathlib import Path
-from typing import Any, Concatenate, ParamSpec, TypeVar
+from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
 from prefect import task  # noqa: TID251
 from prefect.cache_policies import NO_CACHE  # noqa: TID251
@@ -18,7 +18,8 @@ from prefect.cache_policies import NO_CACHE  # noqa: TID251
 from configs.schema import Section
 from tasks import handles
 from tasks.handles import StageOutput, StageRecord
-from tasks.workspace import code_version, home, is_whole, published
+from tasks.results import hold_result, next_result_folder, one_at_a_time, remove_superseded
+from tasks.workspace import code_version, in_use, published
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
@@ -28,18 +29,31 @@ HANDLE_FILE = "handle.json"
 logger = logging.getLogger("reprise.stage")
 
 
-_records: ContextVar[list[StageRecord] | None] = ContextVar("stage_records", default=None)
+class _Run(NamedTuple):
+    records: list[StageRecord]
+    force: bool
+    held: ExitStack
+
+
+_run: ContextVar[_Run | None] = ContextVar("run", default=None)
 
 
 @contextmanager
-def recorded_stages() -> Iterator[list[StageRecord]]:
-    """Yield a list that every stage called in the block appends its record to."""
-    records: list[StageRecord] = []
-    token = _records.set(records)
-    try:
-        yield records
-    finally:
-        _records.reset(token)
+def recorded_stages(*, force: bool = False) -> Iterator[list[StageRecord]]:
+    """Yield a list that every stage called in the block appends its record to.
+
+    No other process removes a result that a stage in the block has returned before the block ends.
+
+    Args:
+        force: run every stage, whether or not its result is there.
+    """
+    with ExitStack() as held:
+        run = _Run([], force, held)
+        token = _run.set(run)
+        try:
+            yield run.records
+        finally:
+            _run.reset(token)
 
 
 def stage(name: str) -> Callable[[Callable[P, Result]], Callable[P, Result]]:
@@ -65,56 +79,70 @@ def cached_stage(
 
     The function's first parameter is an empty folder to fill; the handle it returns is given the folder's final path.
     The key is the sha256 of the arguments' digests, `identity(*args)` (for what the arguments only point to), and the
-    source code of the function's room and of `uses`. A folder that is gone or damaged is built again.
+    source code of the function's room and of `uses`. A result that is gone or damaged is built again.
     """
 
     def decorate(function: Callable[Concatenate[Path, P], Output]) -> Callable[P, Output]:
         room = Path(inspect.getfile(function)).parent
         code = code_version(room, Path(handles.__file__), *uses)
         output: type[Output] = inspect.signature(function).return_annotation
-        parameters = list(inspect.signature(function).parameters.values())[1:]
+        signature = inspect.Signature(list(inspect.signature(function).parameters.values())[1:])
 
-        def folder_for(arguments: dict[str, Any]) -> Path:
+        def key_of(arguments: dict[str, Any]) -> str:
             parts = {parameter: _digest(value) for parameter, value in arguments.items()}
             if identity is not None:
                 parts["identity"] = identity(**arguments)
-            key = json.dumps([name, code, parts], sort_keys=True)
-            return home() / "stages" / name / hashlib.sha256(key.encode()).hexdigest()[:32]
-
-        def fill(*values: Any, **named: Any) -> Output:
-            arguments = inspect.Signature(parameters).bind(*values, **named).arguments
-            folder = folder_for(arguments)
-            if not is_whole(folder):
-                with published(folder) as draft:
-                    handle = function(draft, **arguments)  # type: ignore[call-arg]
-                    handle = handle.model_copy(update={"path": str(folder)})
-                    (draft / HANDLE_FILE).write_text(handle.model_dump_json(indent=1))
-            return output.model_validate_json((folder / HANDLE_FILE).read_text())
-
-        fill.__signature__ = inspect.Signature(parameters)  # type: ignore[attr-defined]
-        fill.__doc__ = function.__doc__
-        fill.__name__ = function.__name__  # Prefect names the task's key after it
-        prefect_task = task(
-            name=name,
-            task_run_name=name,
-            cache_key_fn=lambda _, arguments: f"{name}-{folder_for(arguments).name}",
-            persist_result=True,
-            result_serializer="json",
-        )(fill)
+            return hashlib.sha256(json.dumps([name, code, parts], sort_keys=True).encode()).hexdigest()[:32]
 
         @functools.wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> Output:
-            arguments = inspect.Signature(parameters).bind(*args, **kwargs).arguments
-            with _timed(name) as note:
-                refresh = not is_whole(folder_for(arguments))
-                state = prefect_task.with_options(refresh_cache=refresh)(**arguments, return_state=True)
-                note["reused"] = not refresh
-                result: Output = state.result()
+            arguments = signature.bind(*args, **kwargs).arguments
+            with _timed(name) as note, _present_run() as run, one_at_a_time(name, key := key_of(arguments)):
+                # Hashed here, once: nobody removes it from now on, and its files are read only after that.
+                found = None if run.force else hold_result(name, key, run.held)
+                folder = found or next_result_folder(name, key)
+
+                def fill(*args: P.args, **kwargs: P.kwargs) -> Output:
+                    if found is None:
+                        with published(folder) as draft:
+                            run.held.enter_context(in_use(draft))
+                            handle = function(draft, *args, **kwargs)
+                            handle = handle.model_copy(update={"path": str(folder)})
+                            (draft / HANDLE_FILE).write_text(handle.model_dump_json(indent=1))
+                    handle = output.model_validate_json((folder / HANDLE_FILE).read_text())
+                    return handle.model_copy(update={"path": str(folder)})  # the workspace may have been moved
+
+                fill.__signature__ = signature  # type: ignore[attr-defined]
+                fill.__doc__ = function.__doc__
+                fill.__name__ = function.__name__  # Prefect names the task's key after it
+                prefect_key = f"{name}-{hashlib.sha256(str(folder).encode()).hexdigest()[:32]}"
+                prefect_task = task(
+                    name=name,
+                    task_run_name=name,
+                    cache_key_fn=lambda *_: prefect_key,
+                    refresh_cache=found is None,
+                    persist_result=True,
+                    result_serializer="json",
+                )(fill)
+                result: Output = prefect_task(**arguments, return_state=True).result()
+                if found is None:
+                    remove_superseded(name, key)
+                note["reused"] = found is not None
                 return result
 
         return call
 
     return decorate
+
+
+@contextmanager
+def _present_run() -> Iterator[_Run]:
+    run = _run.get()
+    if run is not None:
+        yield run
+    else:
+        with ExitStack() as held:
+            yield _Run([], force=False, held=held)
 
 
 @contextmanager
@@ -124,9 +152,9 @@ def _timed(name: str) -> Iterator[dict[str, bool]]:
     start = time.perf_counter()
     yield note
     record = StageRecord(stage=name, seconds=time.perf_counter() - start, reused=note["reused"])
-    records = _records.get()
-    if records is not None:
-        records.append(record)
+    run = _run.get()
+    if run is not None:
+        run.records.append(record)
     how = "reused" if record.reused else "done"
     logger.info("%s %s in %.1f s", name, how, record.seconds, extra={"stage_record": record})
 

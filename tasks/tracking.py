@@ -35,7 +35,7 @@ from configs.loading import flatten
 from configs.schema import Config
 from tasks.errors import RegistryError
 from tasks.handles import Evaluation, PaddedReviews, Reviews, Split, StageRecord, TrackedRun, TrainedModel, ValidationReport
-from tasks.workspace import home
+from tasks.workspace import home, in_use
 
 logger = logging.getLogger("reprise.tracking")
 
@@ -129,14 +129,17 @@ def training_run(config: Config, *, name: str, tags: Mapping[str, str]) -> Itera
         with reaching_mlflow():
             client.log_batch(run_id, params=[Param(key, str(value)) for key, value in flatten(tree).items()])
             client.log_text(run_id, yaml.safe_dump(tree, sort_keys=False), "config.yaml")
-        yield TrackedRun(
-            run_id=run_id,
-            experiment_id=experiment_id,
-            experiment=config.experiment,
-            name=name,
-            folder=str(home() / "runs" / run_id),
-            url=run_link(experiment_id, run_id),
-        )
+        folder = home() / "runs" / run_id
+        folder.mkdir(parents=True, exist_ok=True)
+        with in_use(folder):
+            yield TrackedRun(
+                run_id=run_id,
+                experiment_id=experiment_id,
+                experiment=config.experiment,
+                name=name,
+                folder=str(folder),
+                url=run_link(experiment_id, run_id),
+            )
     except BaseException as error:
         status = RunStatus.FAILED if isinstance(error, Exception) else RunStatus.KILLED
         try:

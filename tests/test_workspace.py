@@ -1,6 +1,11 @@
+import shutil
+from pathlib import Path
+
 import pytest
 
-from tasks.workspace import code_version, home, is_whole, published
+from tasks.workspace import code_version, home, in_use, is_in_use, is_whole, published, remove_unused
+
+TASKS = Path(__file__).parents[1] / "tasks"
 
 
 def publish(folder, text="whole"):
@@ -64,13 +69,71 @@ def test_a_whole_folder_is_kept_where_two_publish_the_same(tmp_path):
     assert (tmp_path / "stage" / "below" / "file.txt").read_text() == "first"
 
 
-def test_a_code_version_follows_every_python_file(tmp_path):
-    for name in ("one", "two"):
-        room = tmp_path / name
-        room.mkdir()
-        (room / "task.py").write_text("x = 1")
-    same = code_version(tmp_path / "one") == code_version(tmp_path / "two")
-    (tmp_path / "three").mkdir()
-    (tmp_path / "three" / "task.py").write_text("x = 2")
-    assert same
-    assert code_version(tmp_path / "one") != code_version(tmp_path / "three")
+def test_a_folder_in_use_is_not_removed(tmp_path):
+    folder = tmp_path / "stage"
+    publish(folder)
+    with in_use(folder), in_use(folder):
+        assert is_in_use(folder)
+        assert not remove_unused(folder)
+    assert is_whole(folder)
+    assert not is_in_use(folder)
+    assert remove_unused(folder)
+    assert list(tmp_path.iterdir()) == []
+    assert remove_unused(folder)
+
+
+def test_a_draft_in_use_stays_in_use_once_it_is_published(tmp_path):
+    with published(tmp_path / "stage") as draft:
+        held = in_use(draft)
+        held.__enter__()
+    assert not remove_unused(tmp_path / "stage")
+    held.__exit__(None, None, None)
+    assert remove_unused(tmp_path / "stage")
+
+
+def test_a_folder_that_is_gone_or_replaced_while_it_is_being_locked_is_not_in_use(tmp_path, monkeypatch):
+    folder = tmp_path / "stage"
+    with pytest.raises(FileNotFoundError), in_use(folder):
+        pass
+    folder.mkdir()
+
+    def lock_too_late(*_):
+        folder.rename(tmp_path / "old")
+        folder.mkdir()
+
+    monkeypatch.setattr("tasks.workspace.fcntl.flock", lock_too_late)
+    with pytest.raises(FileNotFoundError, match="replaced"), in_use(folder):
+        pass
+
+
+@pytest.fixture
+def room(tmp_path):
+    """A copy of a room's code, in a folder of another name."""
+    room = tmp_path / "copy"
+    shutil.copytree(TASKS / "padding", room, ignore=shutil.ignore_patterns("__pycache__"))
+    return room
+
+
+def test_a_code_version_is_that_of_the_code_wherever_it_lies(room):
+    assert code_version(room) == code_version(TASKS / "padding")
+
+
+@pytest.mark.parametrize("file", sorted(file.name for file in (TASKS / "padding").glob("*.py")))
+def test_a_code_version_follows_every_byte_of_every_file(room, file):
+    before = code_version(room)
+    (room / file).write_bytes((room / file).read_bytes() + b"#")
+    assert code_version(room) != before
+
+
+def test_a_code_version_follows_where_a_file_stands(room):
+    before = code_version(room)
+    (room / "below").mkdir()
+    (room / "arrays.py").rename(room / "below" / "arrays.py")
+    assert code_version(room) != before
+
+
+def test_a_code_version_follows_no_other_file(room):
+    before = code_version(room)
+    (room / "notes.txt").write_text("x")
+    (room.parent / "beside.py").write_text("x = 1")
+    assert code_version(room) == before

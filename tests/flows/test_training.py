@@ -36,8 +36,8 @@ def configure(real_slice):
 def run(prefect_api, embedded_mlflow, configure):
     from flows.training import training
 
-    def run(*assignments, **options):
-        return training(configure(*assignments, **options))
+    def run(*assignments, force=False, **options):
+        return training(configure(*assignments, **options), force=force)
 
     return run
 
@@ -180,10 +180,23 @@ def test_what_changed_is_run_again_and_what_is_damaged_rebuilt(run):
     first = run("training.epochs=1")
     assert reused(run("training.epochs=1", "padding.maxlen=50")) == ["ingestion", "validation"]
     first.padded.file("ids_train.npy").write_bytes(b"damaged")
-    second = run("training.epochs=1")
-    assert reused(second) == ["ingestion", "validation", "padding validation"]
-    assert second.padded == first.padded
-    assert second.model.sha256 == first.model.sha256
+    longer = run("training.epochs=2")
+    assert reused(longer) == ["ingestion", "validation", "padding validation"]
+    assert longer.padded.sha256 == first.padded.sha256
+    assert len(longer.model.history["loss"]) == 2
+    again = run("training.epochs=1")
+    assert reused(again) == CACHED
+    assert again.model.sha256 == first.model.sha256
+
+
+def test_force_runs_every_stage_again_to_the_same_model(run):
+    first = run("training.epochs=1")
+    forced = run("training.epochs=1", force=True)
+    assert reused(forced) == []
+    states, _ = prefect_states(forced)
+    assert set(states.values()) == {"Completed"}
+    assert forced.model.sha256 == first.model.sha256
+    assert reused(run("training.epochs=1")) == CACHED
 
 
 def test_new_content_at_the_same_path_is_read(run, real_slice, tmp_path):
