@@ -1,5 +1,6 @@
 """What every reader returns, and its canonical Parquet."""
 
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
 from typing import get_args
@@ -12,50 +13,52 @@ from tasks.handles import Split
 
 SPLITS: tuple[Split, ...] = get_args(Split)
 SCHEMA = pa.schema([("text", pa.string()), ("label", pa.int8()), ("split", pa.string())])
+ROW_GROUP_ROWS = 16_384
 
 
 @dataclass(frozen=True)
 class Corpus:
-    """Labelled reviews and, where their source brought a word index, its words from rank 1 on.
+    """Labelled reviews in source order and, where their source brought a word index, its words from rank 1 on.
 
-    `table` has the columns of `SCHEMA`. Rows stand in source order, test rows last; `text` may be null.
+    `labels` int8 (rows,) of 0 and 1, and `splits` object (rows,) of names are at hand. `texts` are read as they are asked
+    for, once: string arrays of any number of rows, nulls allowed, `rows` in all; what raises DataError for a text that
+    cannot be read is their iteration.
     """
 
-    table: pa.Table
+    texts: Iterable[pa.Array]
+    labels: np.ndarray
+    splits: np.ndarray
     vocabulary: list[str] | None = None
-
-    @property
-    def labels(self) -> np.ndarray:
-        """The labels, int8 (rows,)."""
-        return self.table["label"].to_numpy()  # type: ignore[no-any-return]
-
-    @property
-    def splits(self) -> np.ndarray:
-        """The splits' names, object (rows,)."""
-        return self.table["split"].to_numpy()  # type: ignore[no-any-return]
 
     def count_rows(self) -> dict[Split, int]:
         """Return the number of rows of each split."""
-        splits = self.splits
-        return {name: int((splits == name).sum()) for name in SPLITS}
+        return {name: int((self.splits == name).sum()) for name in SPLITS}
 
 
-def build_table(texts: pa.Array, labels: np.ndarray, splits: str | np.ndarray) -> pa.Table:
-    """Return reviews as a table of `SCHEMA`, test rows moved behind all others.
+def write_reviews(corpus: Corpus, path: Path) -> None:
+    """Write a corpus as Parquet, a row group at a time; the same rows give the same bytes, however their texts are batched.
 
-    Args:
-        texts: Strings (rows,), nulls allowed.
-        labels: 0 and 1, int8 (rows,).
-        splits: One name for all rows, or an object array (rows,).
+    Raises:
+        DataError: A text cannot be read.
     """
-    names = np.full(len(labels), splits, dtype=object) if isinstance(splits, str) else splits
-    table = pa.table([texts, pa.array(labels, pa.int8()), pa.array(names, pa.string())], schema=SCHEMA)
-    is_test = names == "test"
-    if is_test.any() and not is_test.all():
-        table = table.take(np.argsort(is_test, kind="stable"))
-    return table
+    with pq.ParquetWriter(path, SCHEMA, compression="zstd", use_dictionary=["label", "split"]) as writer:
+        start = 0
+        for texts in _regroup(corpus.texts, ROW_GROUP_ROWS):
+            rows = slice(start, start + len(texts))
+            labels, splits = pa.array(corpus.labels[rows], pa.int8()), pa.array(corpus.splits[rows], pa.string())
+            writer.write_table(pa.table([texts, labels, splits], schema=SCHEMA), row_group_size=ROW_GROUP_ROWS)
+            start = rows.stop
 
 
-def write_reviews(table: pa.Table, path: Path) -> None:
-    """Write a table of `SCHEMA` as Parquet; the same rows give the same bytes."""
-    pq.write_table(table.cast(SCHEMA), path, compression="zstd", use_dictionary=["label", "split"], row_group_size=16_384)
+def _regroup(batches: Iterable[pa.Array], rows: int) -> Iterator[pa.Array]:
+    """Yield the same values in arrays of so many rows; the last may be shorter."""
+    held: list[pa.Array] = []
+    missing = rows
+    for batch in batches:
+        while len(batch) >= missing:
+            yield pa.concat_arrays([*held, batch[:missing]])
+            batch, held, missing = batch[missing:], [], rows
+        held.append(batch)
+        missing -= len(batch)
+    if missing < rows:
+        yield pa.concat_arrays(held)

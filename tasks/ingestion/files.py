@@ -3,15 +3,19 @@
 import hashlib
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import ExitStack, contextmanager
 from functools import lru_cache
+from io import BufferedReader
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
 from tasks.errors import DataError, DownloadError
+from tasks.workspace import home
 
 # What filesystems call the mark that changes with a file's content.
 VERSION_KEYS = ("ETag", "etag", "mtime", "LastModified", "last_modified", "updated", "generation", "Digest", "Content-MD5")
@@ -110,6 +114,27 @@ def read_bytes(file: Located) -> bytes:
         raise _unreadable(file, error) from error
 
 
+@contextmanager
+def open_file(file: Located) -> Iterator[BufferedReader]:
+    """Open a file to read, one that lies elsewhere as a copy in the workspace that ends with the block.
+
+    Raises:
+        DataError: No such file, or no leave to read it.
+        DownloadError: Its host did not deliver it.
+    """
+    with ExitStack() as stack:
+        path = file.path
+        try:
+            if not file.is_local:
+                home().mkdir(parents=True, exist_ok=True)
+                path = f"{stack.enter_context(TemporaryDirectory(prefix='.copy-', dir=home()))}/copy"
+                file.filesystem.get_file(file.path, path)
+            stream = stack.enter_context(Path(path).open("rb"))
+        except Exception as error:
+            raise _unreadable(file, error) from error
+        yield stream
+
+
 def list_files(folder: Located) -> list[tuple[Located, Mapping[str, Any]]]:
     """Return the files right in a folder with what their filesystem tells of them, sorted by name.
 
@@ -163,7 +188,8 @@ def _digest_versions(versions: _Versions) -> str:
 
 def _digest_contents(files: tuple[Located, ...]) -> str:
     if len(files) == 1:
-        return hashlib.sha256(read_bytes(files[0])).hexdigest()
+        with open_file(files[0]) as stream:
+            return hashlib.file_digest(stream, "sha256").hexdigest()
     digest = hashlib.sha256()
     for file in files:
         digest.update(f"{file.path.rsplit('/', 1)[-1]}\0".encode() + hashlib.sha256(read_bytes(file)).digest())

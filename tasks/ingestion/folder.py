@@ -1,16 +1,17 @@
 """The aclImdb layout: `train/pos`, `train/neg`, `test/pos`, `test/neg`, a review to a `.txt` file."""
 
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 import pyarrow as pa
 
 from tasks.errors import DataError
-from tasks.ingestion.corpus import Corpus, build_table
+from tasks.ingestion.corpus import Corpus
 from tasks.ingestion.files import Located, list_files, locate, read_bytes
 
 PARTS = tuple((split, name, label) for split in ("train", "test") for name, label in (("neg", 0), ("pos", 1)))
+FILES_AT_ONCE = 1_000
 
 
 def list_reviews(path: str) -> dict[str, list[tuple[Located, Mapping[str, Any]]]]:
@@ -32,18 +33,23 @@ def list_reviews(path: str) -> dict[str, list[tuple[Located, Mapping[str, Any]]]
 
 
 def read_folder(path: str) -> Corpus:
-    """Read every review of the folder, negative ones first, each part sorted by file name.
+    """Return the reviews of the folder, negative ones first, each part sorted by file name; iterating their texts reads them.
 
     Raises:
-        DataError: A part is missing or empty, or a file is not UTF-8.
+        DataError: A part is missing or empty; as the texts are read, a file is not UTF-8.
         DownloadError: The folder's host did not answer.
     """
     reviews = list_reviews(path)
-    tables = []
-    for split, name, label in PARTS:
-        texts = pa.array([_read_text(file) for file, _ in reviews[f"{split}/{name}"]], pa.string())
-        tables.append(build_table(texts, np.full(len(texts), label, dtype=np.int8), split))
-    return Corpus(pa.concat_tables(tables))
+    files = [file for listed in reviews.values() for file, _ in listed]
+    rows = [len(listed) for listed in reviews.values()]
+    labels = np.repeat(np.array([label for _, _, label in PARTS], np.int8), rows)
+    splits = np.repeat(np.array([split for split, _, _ in PARTS], dtype=object), rows)
+    return Corpus(_read_texts(files), labels, splits)
+
+
+def _read_texts(files: list[Located]) -> Iterator[pa.Array]:
+    for start in range(0, len(files), FILES_AT_ONCE):
+        yield pa.array([_read_text(file) for file in files[start : start + FILES_AT_ONCE]], pa.string())
 
 
 def _read_text(file: Located) -> str:

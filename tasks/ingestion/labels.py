@@ -1,63 +1,138 @@
-"""Label values as they stand in a source -> 0 and 1."""
+"""Label and split words as they stand in a source -> codes, batch by batch."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 import pyarrow as pa
 
 from tasks.errors import DataError
+from tasks.ingestion.corpus import SPLITS
 
 NAMED_ROWS = 5
+UNKNOWN = -1
 
 
-def map_labels(values: pa.Array, negative: Sequence[str], positive: Sequence[str], *, column: str, where: str) -> np.ndarray:
-    """Return 0 for each value whose `str` is in `negative` and 1 for each in `positive`, as int8 (rows,).
+class RowsAtFault:
+    """How many rows of a file are at fault, and which come first; as a string, the words for it."""
 
-    Args:
-        values: The values (rows,) of any scalar type; nothing is cast, so the float 1.0 is not the label "1".
-        negative: What counts as negative.
-        positive: What counts as positive.
-        column: The column's name, for errors.
-        where: The file's name, for errors.
+    def __init__(self) -> None:
+        """Begin with none."""
+        self.count = 0
+        self._first: list[int] = []
 
-    Raises:
-        DataError: A label is missing, or in neither list; names the value and up to five rows, the first being row 1.
-    """
-    meaning = dict.fromkeys(negative, 0) | dict.fromkeys(positive, 1)
-    codes, distinct = _encode(values, column, where)
-    mapped = [None if value is None else meaning.get(str(value)) for value in distinct]
-    unknown = np.array([label is None for label in mapped] + [True])[codes]
-    if unknown.any():
-        first = int(codes[np.flatnonzero(unknown)[0]])
-        rows = name_rows(codes == first)
-        value = distinct[first] if first >= 0 else None
-        if value is None or value == "" or value != value:
-            raise DataError(f"{where}: column '{column}' has no label in {rows}")
-        others = len(set(codes[unknown].tolist())) - 1
-        more = f" (and {others} more unknown values)" if others else ""
-        raise DataError(
-            f"{where}: column '{column}' holds {value!r} in {rows}{more}, which is in neither "
-            f"data.negative_labels {list(negative)} nor data.positive_labels {list(positive)}"
-        )
-    labels: np.ndarray = np.array([*mapped, 0], dtype=np.int8)[codes]
-    return labels
+    def add(self, chosen: np.ndarray, rows_before: int = 0) -> None:
+        """Add the rows that are True, bool (rows,), of a batch that so many rows of the file stand before."""
+        rows = np.flatnonzero(chosen)
+        self._first += (rows[: NAMED_ROWS - len(self._first)] + rows_before + 1).tolist()
+        self.count += len(rows)
+
+    def __str__(self) -> str:
+        """Return up to five row numbers as words, the file's first row being 1."""
+        named = ", ".join(map(str, self._first))
+        rest = f" and {self.count - NAMED_ROWS} more" if self.count > NAMED_ROWS else ""
+        return f"{'row' if self.count == 1 else 'rows'} {named}{rest}"
 
 
 def name_rows(chosen: np.ndarray) -> str:
-    """Return up to five numbers of the chosen rows as words, the first row being 1."""
-    rows = np.flatnonzero(chosen) + 1
-    named = ", ".join(str(row) for row in rows[:NAMED_ROWS])
-    rest = f" and {len(rows) - NAMED_ROWS} more" if len(rows) > NAMED_ROWS else ""
-    return f"{'row' if len(rows) == 1 else 'rows'} {named}{rest}"
+    """Return up to five numbers of the chosen rows, bool (rows,), as words, the first row being 1."""
+    rows = RowsAtFault()
+    rows.add(chosen)
+    return str(rows)
 
 
-def _encode(values: pa.Array, column: str, where: str) -> tuple[np.ndarray, list[object]]:
-    """Return the distinct values and each row's index among them; a null's index is -1."""
-    if pa.types.is_null(values.type):
-        return np.full(len(values), -1), []
-    try:
-        encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
-    except pa.ArrowNotImplementedError as error:
-        raise DataError(f"{where}: column '{column}' holds {values.type}, which cannot be labels") from error
-    codes = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
-    return codes, encoded.dictionary.to_pylist()
+class _CodedColumn:
+    """A column of which each value's `str` has a code; of values without one, what an error has to tell is kept."""
+
+    def __init__(self, codes: Mapping[str, int], *, kind: str, column: str, where: str) -> None:
+        self.rows = 0
+        self._codes, self._kind = codes, kind
+        self._told = f"{where}: column '{column}'"
+        self._parts: list[np.ndarray] = []
+        self._unknown: object = None
+        self._unknown_rows = RowsAtFault()
+        self._other_unknown: set[int] = set()
+
+    def add(self, values: pa.Array) -> None:
+        """Add a batch of values (rows,) of any scalar type; nothing is cast, so the float 1.0 is not the word "1".
+
+        Raises:
+            DataError: The values are of a type that has no words.
+        """
+        indices, distinct = self._encode(values)
+        words = [None if value is None else str(value) for value in distinct] + [None]
+        codes = np.array([UNKNOWN if word is None else self._codes.get(word, UNKNOWN) for word in words], np.int8)[indices]
+        self._parts.append(codes)
+        unknown = codes == UNKNOWN
+        if unknown.any():
+            if not self._unknown_rows.count:
+                self._unknown = [*distinct, None][indices[np.flatnonzero(unknown)[0]]]
+            first = None if self._unknown is None else str(self._unknown)
+            self._unknown_rows.add(np.array([word == first for word in words])[indices] & unknown, self.rows)
+            # Hashes, for a column taken for labels by mistake may hold another long text in every row.
+            self._other_unknown |= {hash(words[index]) for index in set(indices[unknown].tolist()) if words[index] != first}
+        self.rows += len(values)
+
+    def _encode(self, values: pa.Array) -> tuple[np.ndarray, list[object]]:
+        """Return each row's index among the distinct values, -1 for a null, and these values."""
+        if pa.types.is_null(values.type):
+            return np.full(len(values), -1), []
+        try:
+            encoded = values if pa.types.is_dictionary(values.type) else values.dictionary_encode()
+        except pa.ArrowNotImplementedError as error:
+            raise DataError(f"{self._told} holds {values.type}, which cannot be {self._kind}") from error
+        indices = encoded.indices.fill_null(-1).to_numpy(zero_copy_only=False).astype(np.int64)
+        return indices, encoded.dictionary.to_pylist()
+
+    def _all_codes(self) -> np.ndarray:
+        return np.concatenate([np.empty(0, np.int8), *self._parts])
+
+
+class LabelColumn(_CodedColumn):
+    """A file's label values, to be added batch by batch."""
+
+    def __init__(self, negative: Sequence[str], positive: Sequence[str], *, column: str, where: str) -> None:
+        """Begin an empty column.
+
+        Args:
+            negative: What counts as negative.
+            positive: What counts as positive.
+            column: The column's name, for errors.
+            where: The file's name, for errors.
+        """
+        super().__init__(dict.fromkeys(negative, 0) | dict.fromkeys(positive, 1), kind="labels", column=column, where=where)
+        self._lists = f"data.negative_labels {list(negative)} nor data.positive_labels {list(positive)}"
+
+    def labels(self) -> np.ndarray:
+        """Return 0 for each value whose `str` is among the negative labels and 1 for each positive one, int8 (rows,).
+
+        Raises:
+            DataError: A label is missing, or in neither list; names the value and up to five rows, the first being row 1.
+        """
+        if self._unknown_rows.count:
+            value, rows = self._unknown, self._unknown_rows
+            if value is None or value == "" or value != value:
+                raise DataError(f"{self._told} has no label in {rows}")
+            others = len(self._other_unknown)
+            more = f" (and {others} more unknown values)" if others else ""
+            raise DataError(f"{self._told} holds {value!r} in {rows}{more}, which is in neither {self._lists}")
+        return self._all_codes()
+
+
+class SplitColumn(_CodedColumn):
+    """A file's split names, to be added batch by batch."""
+
+    def __init__(self, *, column: str, where: str) -> None:
+        """Begin an empty column; its name and the file's are for errors."""
+        super().__init__({name: code for code, name in enumerate(SPLITS)}, kind="splits", column=column, where=where)
+
+    def splits(self) -> np.ndarray:
+        """Return each row's split, object (rows,).
+
+        Raises:
+            DataError: A split is none of `SPLITS`; names the value and up to five rows, the first being row 1.
+        """
+        if self._unknown_rows.count:
+            name = None if self._unknown is None else str(self._unknown)
+            raise DataError(f"{self._told} holds {name!r} in {self._unknown_rows}; a split is one of {', '.join(SPLITS)}")
+        names: np.ndarray = np.array(SPLITS, dtype=object)[self._all_codes()]
+        return names

@@ -3,6 +3,7 @@
 import io
 import json
 import zipfile
+from collections.abc import Iterator
 from itertools import chain
 from typing import Any
 
@@ -11,17 +12,18 @@ import pyarrow as pa
 import pyarrow.compute as pc
 
 from tasks.errors import DataError
-from tasks.ingestion.corpus import Corpus, build_table
+from tasks.ingestion.corpus import Corpus
 from tasks.ingestion.files import Located, is_file, locate, parent, read_bytes
-from tasks.ingestion.labels import map_labels, name_rows
+from tasks.ingestion.labels import LabelColumn, name_rows
 from tasks.ingestion.pickled_arrays import RefusedPickleError, read_member
 
 WORD_INDEX_NAMES = ("imdb_word_index.json", "word_index.json")
+SPLITS_HELD = ("train", "test")
 ROWS_AT_ONCE = 5_000
 
 
 def read_npz(path: str, word_index: str | None, negative: list[str], positive: list[str]) -> Corpus:
-    """Read an npz as text: the words of its ranks, joined with single spaces.
+    """Read an npz as text: the words of its ranks, joined with single spaces as the texts are iterated.
 
     Splitting a text on the space character alone gives its ranks back through the vocabulary; an empty review is "".
 
@@ -32,22 +34,29 @@ def read_npz(path: str, word_index: str | None, negative: list[str], positive: l
         positive: Labels that count as positive.
 
     Raises:
-        DataError: Either file is missing, unreadable, of another layout, or holds a pickle of anything but lists of ints.
+        DataError: Either file is missing, unreadable, of another layout, or holds a pickle of anything but lists of ints;
+            as the texts are read, a rank is not in the word index.
         DownloadError: A file's host did not deliver it.
     """
     file = locate(path)
     vocabulary = read_word_index(find_word_index(path, word_index))
     members = _read_members(file)
     words = pa.array(["", *vocabulary], pa.string())
-    tables = []
-    for split in ("train", "test"):
-        texts = _spell_ranks(members.pop(f"x_{split}"), words, f"{file.name}: x_{split}")
-        values = members.pop(f"y_{split}")
-        if not isinstance(values, np.ndarray) or values.shape != (len(texts),):
-            raise DataError(f"{file.name}: y_{split} is no array of {len(texts)} labels, one for each row of x_{split}")
-        labels = map_labels(pa.array(values), negative, positive, column=f"y_{split}", where=file.name)
-        tables.append(build_table(texts, labels, split))
-    return Corpus(pa.concat_tables(tables), vocabulary)
+    ranks, labels = [], []
+    for split in SPLITS_HELD:
+        rows = _check_ranks(members[f"x_{split}"], f"{file.name}: x_{split}")
+        values = members[f"y_{split}"]
+        if not isinstance(values, np.ndarray) or values.shape != (len(rows),):
+            raise DataError(f"{file.name}: y_{split} is no array of {len(rows)} labels, one for each row of x_{split}")
+        column = LabelColumn(negative, positive, column=f"y_{split}", where=file.name)
+        column.add(pa.array(values))
+        labels.append(column.labels())
+        ranks.append(rows)
+    texts = chain(
+        *(_spell_ranks(rows, words, f"{file.name}: x_{split}") for split, rows in zip(SPLITS_HELD, ranks, strict=True))
+    )
+    splits = np.repeat(np.array(SPLITS_HELD, dtype=object), [len(rows) for rows in ranks])
+    return Corpus(texts, np.concatenate(labels), splits, vocabulary)
 
 
 def find_word_index(path: str, word_index: str | None) -> Located:
@@ -111,8 +120,7 @@ def _read_members(file: Located) -> dict[str, Any]:
         raise DataError(f"{file.name} is no readable npz file: {reason}") from error
 
 
-def _spell_ranks(rows: np.ndarray | list[Any], words: pa.Array, where: str) -> pa.ChunkedArray:
-    """Return each row's words joined with a space; `words[0]` stands for no rank."""
+def _check_ranks(rows: np.ndarray | list[Any], where: str) -> list[list[int]]:
     if not isinstance(rows, list):
         raise DataError(f"{where} is an array of {rows.dtype} and shape {rows.shape}, not of lists of word ranks")
     if set(map(type, rows)) - {list}:
@@ -121,9 +129,13 @@ def _spell_ranks(rows: np.ndarray | list[Any], words: pa.Array, where: str) -> p
     if set(map(type, chain.from_iterable(rows))) - {int}:
         bad = name_rows(np.array([bool(set(map(type, row)) - {int}) for row in rows]))
         raise DataError(f"{where} holds something else than whole numbers in {bad}")
-    return pa.chunked_array(
-        [_spell_chunk(rows, start, words, where) for start in range(0, len(rows), ROWS_AT_ONCE)], type=pa.string()
-    )
+    return rows
+
+
+def _spell_ranks(rows: list[list[int]], words: pa.Array, where: str) -> Iterator[pa.Array]:
+    """Yield each row's words joined with a space, chunk by chunk; `words[0]` stands for no rank."""
+    for start in range(0, len(rows), ROWS_AT_ONCE):
+        yield _spell_chunk(rows, start, words, where)
 
 
 def _spell_chunk(rows: list[list[int]], start: int, words: pa.Array, where: str) -> pa.Array:

@@ -10,7 +10,7 @@ from collections.abc import Sequence
 import numpy as np
 import pyarrow as pa
 
-from tasks.ingestion.corpus import Corpus, build_table
+from tasks.ingestion.corpus import Corpus
 
 GENERATOR_VERSION = "1"
 SEED = 1895
@@ -149,12 +149,12 @@ def generate_sample() -> Corpus:
     """Return the corpus: 3,200 train and 800 test rows, half positive, no text twice, always the same."""
     rng = np.random.default_rng(SEED)
     seen: set[str] = set()
-    tables = []
-    for split, rows in (("train", TRAIN_ROWS), ("test", TEST_ROWS)):
-        labels = rng.permutation(np.repeat(np.array([0, 1], dtype=np.int8), rows // 2))
-        texts = [_write_new_review(rng, int(label), seen) for label in labels]
-        tables.append(build_table(pa.array(texts, pa.string()), labels, split))
-    return Corpus(pa.concat_tables(tables))
+    texts, labels = [], []
+    for rows in (TRAIN_ROWS, TEST_ROWS):
+        labels.append(rng.permutation(np.repeat(np.array([0, 1], dtype=np.int8), rows // 2)))
+        texts.append(pa.array([_write_new_review(rng, int(label), seen) for label in labels[-1]], pa.string()))
+    splits = np.repeat(np.array(["train", "test"], dtype=object), [TRAIN_ROWS, TEST_ROWS])
+    return Corpus(texts, np.concatenate(labels), splits)
 
 
 def _write_new_review(rng: np.random.Generator, label: int, seen: set[str]) -> str:

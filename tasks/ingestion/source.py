@@ -1,6 +1,7 @@
 """The source that a configuration names: what it is, what is in it, and its reviews."""
 
 import hashlib
+from typing import BinaryIO
 
 from configs.schema import DataConfig
 from tasks.errors import DataError
@@ -10,7 +11,8 @@ from tasks.ingestion.files import digest_file, digest_files, file_name, is_file,
 from tasks.ingestion.folder import list_reviews, read_folder
 from tasks.ingestion.npz import find_word_index, read_npz
 from tasks.ingestion.sample import GENERATOR_VERSION, generate_sample
-from tasks.ingestion.tables import EXTENSIONS, find_tables, read_tables, table_extension, tables_in_folder
+from tasks.ingestion.table_formats import EXTENSIONS
+from tasks.ingestion.tables import find_tables, read_tables, table_extension, tables_in_folder
 
 ACCEPTED = (
     "an imdb.npz with its word index, a folder with train/pos, train/neg, test/pos and test/neg, "
@@ -18,8 +20,12 @@ ACCEPTED = (
 )
 
 
-def read_source(data: DataConfig) -> Corpus:
+def read_source(data: DataConfig, spool: BinaryIO) -> Corpus:
     """Read the reviews that a configuration names, each with its label and split; `splits` takes validation out of train.
+
+    Args:
+        data: What to read.
+        spool: An empty file that the corpus may read its texts from; it must stay open as long.
 
     Raises:
         DataError: The source is missing or cannot be read as labelled reviews.
@@ -34,7 +40,7 @@ def read_source(data: DataConfig) -> Corpus:
         case "folder":
             return read_folder(data.path or "")
         case "table":
-            return read_tables(data)
+            return read_tables(data, spool)
         case "sample":
             return generate_sample()
 

@@ -1,10 +1,12 @@
 """Which rows become test and validation: seeded, stratified by label, row order kept."""
 
+from dataclasses import replace
+
 import numpy as np
 from sklearn.model_selection import train_test_split
 
 from tasks.errors import DataError
-from tasks.ingestion.corpus import Corpus, build_table
+from tasks.ingestion.corpus import Corpus
 
 
 def draw_rows(labels: np.ndarray, fraction: float, seed: int, *, purpose: str) -> np.ndarray:
@@ -48,4 +50,4 @@ def hold_out_validation(corpus: Corpus, fraction: float, seed: int) -> Corpus:
         return corpus
     train = np.flatnonzero(splits == "train")
     splits[train[draw_rows(corpus.labels[train], fraction, seed, purpose="validation")]] = "validation"
-    return Corpus(build_table(corpus.table["text"], corpus.labels, splits), corpus.vocabulary)
+    return replace(corpus, splits=splits)

@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from tempfile import TemporaryFile
 
 from configs.schema import DataConfig
 from tasks.handles import Reviews
@@ -15,8 +16,9 @@ from tasks.workspace import sha256_of_file
 @cached_stage("ingestion", identity=source_digest)
 def ingest(folder: Path, data: DataConfig) -> Reviews:
     """Read the source, take validation out of train, and write `reviews.parquet` and, if given, `vocabulary.json`."""
-    corpus = hold_out_validation(read_source(data), data.validation_fraction, data.split_seed)
-    write_reviews(corpus.table, folder / "reviews.parquet")
+    with TemporaryFile(dir=folder) as spool:
+        corpus = hold_out_validation(read_source(data, spool), data.validation_fraction, data.split_seed)
+        write_reviews(corpus, folder / "reviews.parquet")
     if corpus.vocabulary is not None:
         (folder / "vocabulary.json").write_text(json.dumps(corpus.vocabulary))
     return Reviews(

@@ -1,8 +1,9 @@
-"""Canonical Parquet to memory-mapped arrays of padded ids, in bounded memory."""
+"""Canonical Parquet to arrays of padded ids, in bounded memory."""
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
 from pathlib import Path
-from typing import NamedTuple, get_args
+from typing import Any, NamedTuple, get_args
 
 import numpy as np
 import numpy.typing as npt
@@ -48,18 +49,21 @@ def write_arrays(
     split_column = pq.read_table(reviews_path, columns=["split"])["split"]
     kept = np.ones(len(split_column), dtype=bool)
     kept[excluded] = False
-    writers = {split: _SplitWriter(split, _row_numbers(split_column, split, kept), encoder.maxlen, folder) for split in SPLITS}
-    first_row = 0
-    for batch in pq.ParquetFile(reviews_path).iter_batches(BATCH_ROWS):
-        ids, lengths = encoder.encode(batch["text"])
-        unknown = np.add.reduceat(ids == UNKNOWN_ID, np.cumsum(lengths, dtype=np.int64) - lengths, dtype=np.int64)
-        padded, labels = encoder.pad(ids, lengths), batch["label"].to_numpy()
-        for writer in writers.values():
-            writer.write(first_row, padded, lengths, labels, unknown)
-        first_row += len(batch)
-    return {split: len(writer.rows) for split, writer in writers.items()}, {
-        split: writer.close() for split, writer in writers.items()
-    }
+    with ExitStack() as files:
+        writers = {
+            split: _SplitWriter(split, _row_numbers(split_column, split, kept), encoder.maxlen, folder, files)
+            for split in SPLITS
+        }
+        first_row = 0
+        for batch in pq.ParquetFile(reviews_path).iter_batches(BATCH_ROWS):
+            ids, lengths = encoder.encode(batch["text"])
+            unknown = np.add.reduceat(ids == UNKNOWN_ID, np.cumsum(lengths, dtype=np.int64) - lengths, dtype=np.int64)
+            padded, labels = encoder.pad(ids, lengths), batch["label"].to_numpy()
+            for writer in writers.values():
+                writer.write(first_row, padded, lengths, labels, unknown)
+            first_row += len(batch)
+    rows = {split: len(writer.rows) for split, writer in writers.items()}
+    return rows, {split: writer.shares() for split, writer in writers.items()}
 
 
 def _row_numbers(split_column: pa.ChunkedArray, split: Split, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
@@ -69,16 +73,21 @@ def _row_numbers(split_column: pa.ChunkedArray, split: Split, kept: npt.NDArray[
 class _SplitWriter:
     """Fills one split's arrays from batches that come in row order."""
 
-    def __init__(self, split: Split, rows: npt.NDArray[np.int64], maxlen: int, folder: Path) -> None:
+    def __init__(self, split: Split, rows: npt.NDArray[np.int64], maxlen: int, folder: Path, files: ExitStack) -> None:
         self.rows = rows
         self._written = self._truncated = self._unknown = self._words = self._padding = 0
+        self._cells = len(rows) * maxlen
 
-        def create(name: str, dtype: npt.DTypeLike, *shape: int) -> npt.NDArray[np.generic]:
-            return np.lib.format.open_memmap(folder / f"{name}_{split}.npy", "w+", np.dtype(dtype), (len(rows), *shape))
+        def create(name: str, dtype: npt.DTypeLike, *shape: int) -> Callable[[npt.NDArray[Any]], int]:
+            # Written in order and not mapped: the pages of a mapping count as the process's memory until it ends.
+            file = files.enter_context((folder / f"{name}_{split}.npy").open("wb"))
+            header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False}
+            np.lib.format.write_array_header_1_0(file, header | {"shape": (len(rows), *shape)})
+            return lambda values: file.write(values.astype(dtype, copy=False).tobytes())
 
-        self._ids = create("ids", np.uint16, maxlen)
-        self._lengths = create("lengths", np.int32)
-        self._labels = create("labels", np.int8)
+        self._append_ids = create("ids", np.uint16, maxlen)
+        self._append_lengths = create("lengths", np.int32)
+        self._append_labels = create("labels", np.int8)
         np.save(folder / f"rows_{split}.npy", rows)
 
     def write(
@@ -92,20 +101,17 @@ class _SplitWriter:
         """Take this split's rows out of a batch that begins at `first_row`."""
         end = int(np.searchsorted(self.rows, first_row + len(padded)))
         chosen = self.rows[self._written : end] - first_row
-        target = slice(self._written, end)
-        self._ids[target], self._lengths[target], self._labels[target] = padded[chosen], lengths[chosen], labels[chosen]
+        self._append_ids(padded[chosen])
+        self._append_lengths(lengths[chosen])
+        self._append_labels(labels[chosen])
         self._truncated += int((lengths[chosen] > padded.shape[1]).sum())
         self._unknown += int(unknown[chosen].sum())
         self._words += int((lengths[chosen] - 1).sum())
         self._padding += int((padded[chosen] == PADDING_ID).sum())
         self._written = end
 
-    def close(self) -> SplitShares:
-        """Return the split's shares; of an empty split or one without a word they are 0."""
-        for array in (self._ids, self._lengths, self._labels):
-            array.flush()  # type: ignore[attr-defined]
+    def shares(self) -> SplitShares:
+        """Return the split's shares once all is written; of an empty split or one without a word they are 0."""
         return SplitShares(
-            self._truncated / max(len(self.rows), 1),
-            self._unknown / max(self._words, 1),
-            self._padding / max(self._ids.size, 1),
+            self._truncated / max(len(self.rows), 1), self._unknown / max(self._words, 1), self._padding / max(self._cells, 1)
         )

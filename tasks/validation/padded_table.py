@@ -11,6 +11,7 @@ from tasks.handles import PaddedReviews, Split
 
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 PADDING = 0
+BLOCK_ROWS = 8_192
 DTYPES = {"ids": "uint16", "lengths": "int32", "labels": "int8", "rows": "int64"}
 
 
@@ -42,7 +43,7 @@ def read_padded_table(padded: PaddedReviews) -> PaddedTable:
             if array is not None and array.shape == expected and array.dtype.kind in "iu":
                 arrays[kind] = array
         if len(arrays) == len(DTYPES):
-            rows.append(_derive_rows(split, arrays))
+            rows.append(_derive_rows(split, arrays, padded.file(f"ids_{split}.npy")))
     names = ["file", "shape", "expected_shape", "dtype", "expected_dtype", "expected_rows"]
     frame = pd.concat(rows) if rows else pd.DataFrame()
     if rows:
@@ -74,15 +75,22 @@ def _open(path: Path) -> tuple[NDArray[np.integer] | None, str]:
         return None, "unreadable"
 
 
-def _derive_rows(split: str, arrays: dict[str, NDArray[np.integer]]) -> pd.DataFrame:
-    ids = arrays["ids"]
+def _derive_rows(split: str, arrays: dict[str, NDArray[np.integer]], ids: Path) -> pd.DataFrame:
+    blocks = [_derive_ids(ids, start) for start in range(0, len(arrays["rows"]), BLOCK_ROWS)]
+    lowest_id, highest_id, words = map(np.concatenate, zip(*blocks, strict=True)) if blocks else np.empty((3, 0), np.int64)
     figures = {
         "row": arrays["rows"],
         "split": split,
-        "lowest_id": ids.min(axis=1),
-        "highest_id": ids.max(axis=1),
-        "words": np.count_nonzero(ids != PADDING, axis=1),
+        "lowest_id": lowest_id,
+        "highest_id": highest_id,
+        "words": words,
         "length": arrays["lengths"],
         "label": arrays["labels"],
     }
     return pd.DataFrame(figures, index=pd.Index(arrays["rows"]))
+
+
+def _derive_ids(path: Path, start: int) -> tuple[NDArray[np.integer], NDArray[np.integer], NDArray[np.int32]]:
+    # Mapped anew for each block: a mapping keeps every page in memory that was ever looked at.
+    ids = np.load(path, mmap_mode="r", allow_pickle=False)[start : start + BLOCK_ROWS]
+    return ids.min(axis=1), ids.max(axis=1), np.count_nonzero(ids != PADDING, axis=1).astype(np.int32)

@@ -1,5 +1,6 @@
 """Canonical Parquet -> two frames to check: its columns, and one row of derived values per review."""
 
+from itertools import chain
 from pathlib import Path
 from typing import NamedTuple
 
@@ -11,15 +12,18 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tasks.errors import DataError
-from tasks.validation.repeats import find_conflicts, find_leaks, find_repeats, number_texts
+from tasks.validation.repeats import digest_texts, find_conflicts, find_leaks, find_repeats, number_texts
 
 TEXT_TYPES = ["string", "large_string"]
 COLUMN_TYPES = {"text": TEXT_TYPES, "label": ["int8"], "split": TEXT_TYPES}
 SPLITS = ("train", "validation", "test")
-EXCERPT_CHARACTERS = 200
+BATCH_ROWS = 8_192
+EXCERPT_CHARACTERS = 20
 # White space, and the marks of zero width that a byte-order mark or a copied web page leaves behind.
 BLANK = r"^[\s\u200b-\u200d\u2060\ufeff]*$"
-_NOTHING_VISIBLE = r"^[\s\v\x{1c}-\x{1f}\x{85}\p{Z}\x{200b}-\x{200d}\x{2060}\x{feff}]*$"
+_INVISIBLE = r"\s\v\x{1c}-\x{1f}\x{85}\p{Z}\x{200b}-\x{200d}\x{2060}\x{feff}"
+# The excerpt of a text that is not blank begins where something is to be seen, or it might look blank for being cut.
+_EXCERPT = rf"(?s)(?P<excerpt>[^{_INVISIBLE}].{{0,{EXCERPT_CHARACTERS - 1}}})"
 
 
 class ReviewsTable(NamedTuple):
@@ -27,7 +31,7 @@ class ReviewsTable(NamedTuple):
 
     `columns` has one row: the Parquet type of each column, by its name. `rows` is indexed by row number and holds what
     can be derived from the columns that are there in the right type:
-    `text` (its first 200 characters), `characters` (of the whole text; none where it is blank), `label`, `split`,
+    `text` (20 characters of it: all that rules on texts look at), `characters` (of the whole text; none where it is blank), `label`, `split`,
     `role` (the split, or 'excluded'), `part` ('test', or 'train' for train and validation, which is cut from it), and the
     marks, 0 or 1: `repeats` an earlier row of its part, `leaked` (a test row that stands in train or validation) and
     `conflicting` (its text stands under two labels).
@@ -54,10 +58,12 @@ def read_reviews_table(path: Path, *, drop_leaked: bool) -> ReviewsTable:
         for field in file.schema_arrow:
             types[field.name] = f"{types[field.name]} and {field.type}" if field.name in types else str(field.type)
         usable = [name for name, accepted in COLUMN_TYPES.items() if types.get(name) in accepted]
-        table = file.read(columns=usable)
+        none = pa.RecordBatch.from_pylist([], pa.schema([file.schema_arrow.field(name) for name in usable]))
+        batches = chain([none], file.iter_batches(BATCH_ROWS, columns=usable))
+        condensed = pa.Table.from_batches([_condense(batch) for batch in batches])
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read as Parquet: {error}") from error
-    rows = _derive_rows(table)
+    rows = _derive_rows(condensed, file.metadata.num_rows)
     excluded = rows.index[rows["leaked"] == 1] if drop_leaked and "leaked" in rows else rows.index[:0]
     if "split" in rows:
         rows["role"] = rows["split"].mask(rows.index.isin(excluded), "excluded")
@@ -85,21 +91,31 @@ def measure_reviews(table: ReviewsTable) -> dict[str, float]:
     return measured
 
 
-def _derive_rows(table: pa.Table) -> pd.DataFrame:
-    rows = pd.DataFrame(index=pd.RangeIndex(table.num_rows))
-    if "label" in table.column_names:
-        rows["label"] = table["label"].to_pandas()
-    if "split" in table.column_names:
-        rows["split"] = table["split"].to_pandas()
+def _condense(batch: pa.RecordBatch) -> pa.RecordBatch:
+    """Return the columns of a batch with its texts replaced by what is derived of each; blank ones have none but `text`."""
+    columns = {name: batch[name] for name in batch.schema.names}
+    if "text" in columns:
+        texts = columns["text"]
+        seen = pc.struct_field(pc.extract_regex(texts, _EXCERPT), "excerpt")
+        blank = seen.is_null()
+        columns |= {
+            "text": pc.coalesce(seen, pc.utf8_slice_codeunits(texts, 0, EXCERPT_CHARACTERS)),
+            "characters": pc.if_else(blank, None, pc.utf8_length(texts)),
+            "digest": digest_texts(texts, ~blank.to_numpy(zero_copy_only=False)),
+        }
+    return pa.RecordBatch.from_pydict(columns)
+
+
+def _derive_rows(condensed: pa.Table, count: int) -> pd.DataFrame:
+    rows = pd.DataFrame(index=pd.RangeIndex(count))
+    for name in condensed.column_names:
+        if name != "digest":
+            rows[name] = condensed[name].to_pandas()
+    if "split" in rows:
         rows["part"] = rows["split"].replace("validation", "train")
-    if "text" not in table.column_names:
+    if "text" not in rows:
         return rows
-    # 64-bit offsets: the texts of one column may exceed 2 GiB.
-    texts = pa.chunked_array(table["text"].cast(pa.large_string())).combine_chunks()
-    blank = pc.match_substring_regex(texts, _NOTHING_VISIBLE).fill_null(True).to_numpy(zero_copy_only=False)
-    rows["text"] = _excerpts(texts, blank)
-    rows["characters"] = pc.utf8_length(texts).to_pandas().mask(blank)
-    numbers = number_texts(texts, ~blank)
+    numbers = number_texts(condensed["digest"].combine_chunks())
     if "part" in rows:
         of_test = (rows["part"] == "test").to_numpy(dtype=bool)
         rows["repeats"] = find_repeats(numbers, of_test).astype(np.int8)
@@ -107,10 +123,3 @@ def _derive_rows(table: pa.Table) -> pd.DataFrame:
     if "label" in rows:
         rows["conflicting"] = find_conflicts(numbers, rows["label"].to_numpy(dtype=np.float64)).astype(np.int8)
     return rows
-
-
-def _excerpts(texts: pa.LargeStringArray, blank: NDArray[np.bool_]) -> pd.Series:
-    # A text that begins with a page of white space must not look blank for being cut.
-    trimmed = pc.if_else(blank, texts, pc.utf8_ltrim_whitespace(texts))
-    excerpts: pd.Series = pc.utf8_slice_codeunits(trimmed, 0, EXCERPT_CHARACTERS).to_pandas()
-    return excerpts

@@ -1,7 +1,15 @@
 import json
 
 import numpy as np
+import pyarrow as pa
 import pytest
+
+from tasks.ingestion.corpus import SCHEMA
+
+
+def table_of(corpus):
+    """Return a corpus, its texts read to the end, as one table."""
+    return pa.table([pa.chunked_array([*corpus.texts], pa.string()), corpus.labels, corpus.splits], schema=SCHEMA)
 
 
 @pytest.fixture

@@ -1,3 +1,5 @@
+from itertools import pairwise
+
 import numpy as np
 import pyarrow as pa
 import pytest
@@ -5,13 +7,20 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from tasks.errors import DataError
-from tasks.ingestion.labels import map_labels, name_rows
+from tasks.ingestion.labels import LabelColumn, SplitColumn, name_rows
 
 NEGATIVE, POSITIVE = ["0", "neg", "NA"], ["1", "pos"]
 
 
+def map_batches(*batches):
+    column = LabelColumn(NEGATIVE, POSITIVE, column="sentiment", where="f.csv")
+    for batch in batches:
+        column.add(batch)
+    return column.labels()
+
+
 def map_values(values, kind=None):
-    return map_labels(pa.array(values, kind), NEGATIVE, POSITIVE, column="sentiment", where="f.csv")
+    return map_batches(pa.array(values, kind))
 
 
 @given(st.lists(st.sampled_from(NEGATIVE + POSITIVE), min_size=1))
@@ -28,7 +37,7 @@ def test_integers_count_as_their_digits(kind):
 
 def test_a_dictionary_column_is_mapped_too():
     encoded = pa.array(["pos", "neg", "pos"]).dictionary_encode()
-    assert map_labels(encoded, NEGATIVE, POSITIVE, column="c", where="f").tolist() == [1, 0, 1]
+    assert map_batches(encoded).tolist() == [1, 0, 1]
 
 
 @given(st.lists(st.text(max_size=4), min_size=1, max_size=30))
@@ -72,3 +81,33 @@ def test_nothing_is_cast_and_nothing_is_guessed(values, message):
 )
 def test_rows_are_named_from_one_and_five_at_most(chosen, words):
     assert name_rows(np.array(chosen, dtype=bool)) == words
+
+
+VALUES = st.sampled_from([*NEGATIVE, *POSITIVE, "", "meh", "bad", None])
+
+
+def outcome(*batches):
+    try:
+        return map_batches(*batches).tolist()
+    except DataError as error:
+        return str(error)
+
+
+@given(values=st.lists(VALUES, max_size=40), cuts=st.lists(st.integers(0, 40), max_size=5))
+def test_batches_are_told_as_one_column(values, cuts):
+    whole = pa.array(values, pa.string())
+    edges = [0, *sorted(cuts), len(values)]
+    batches = [whole.slice(start, max(end - start, 0)) for start, end in pairwise(edges)]
+    batches[0] = batches[0].dictionary_encode()
+    assert outcome(*batches) == outcome(whole)
+
+
+def test_splits_are_told_over_batches():
+    column = SplitColumn(column="part", where="f.csv")
+    column.add(pa.array(["train", "test"]))
+    assert column.splits().tolist() == ["train", "test"]
+    column.add(pa.array(["dev", "validation", None, "dev"]))
+    with pytest.raises(
+        DataError, match=r"f\.csv: column 'part' holds 'dev' in rows 3, 6; a split is one of train, validation, "
+    ):
+        column.splits()

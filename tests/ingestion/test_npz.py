@@ -12,13 +12,16 @@ from hypothesis import strategies as st
 
 from tasks.errors import DataError
 from tasks.ingestion.npz import find_word_index, read_npz, read_word_index
+from tests.ingestion.conftest import table_of
 
 WORDS = ["the", "and", "film", "get\x85a", "\xa0", "good"]
 LABELS = (["0"], ["1"])
 
 
 def read(path, word_index=None):
-    return read_npz(str(path), word_index and str(word_index), *LABELS)
+    """Return what is read as a table, and the vocabulary."""
+    corpus = read_npz(str(path), word_index and str(word_index), *LABELS)
+    return table_of(corpus), corpus.vocabulary
 
 
 def replace_member(path, name, content):
@@ -38,14 +41,14 @@ def object_member(pickled):
 
 
 def test_ranks_become_words_in_source_order_with_train_first(write_npz):
-    corpus = read(write_npz([[3, 6], [1, 4, 5, 2]], [1, 0], [[6], [6, 6]], [0, 1], WORDS))
-    assert corpus.table.to_pylist() == [
+    table, vocabulary = read(write_npz([[3, 6], [1, 4, 5, 2]], [1, 0], [[6], [6, 6]], [0, 1], WORDS))
+    assert table.to_pylist() == [
         {"text": "film good", "label": 1, "split": "train"},
         {"text": "the get\x85a \xa0 and", "label": 0, "split": "train"},
         {"text": "good", "label": 0, "split": "test"},
         {"text": "good good", "label": 1, "split": "test"},
     ]
-    assert corpus.vocabulary == WORDS
+    assert vocabulary == WORDS
 
 
 rank_lists = st.lists(st.lists(st.integers(1, len(WORDS)), min_size=1, max_size=40), min_size=1, max_size=12)
@@ -54,20 +57,20 @@ rank_lists = st.lists(st.lists(st.integers(1, len(WORDS)), min_size=1, max_size=
 @settings(max_examples=40, suppress_health_check=[HealthCheck.function_scoped_fixture], deadline=None)
 @given(rows=rank_lists)
 def test_a_text_split_on_spaces_gives_its_ranks_back(write_npz, rows):
-    corpus = read(write_npz(rows, [0] * len(rows), rows[::-1], [1] * len(rows), WORDS))
-    rank = {word: number for number, word in enumerate(corpus.vocabulary, start=1)}
-    back = [[rank[word] for word in text.split(" ")] for text in corpus.table["text"].to_pylist()]
+    table, vocabulary = read(write_npz(rows, [0] * len(rows), rows[::-1], [1] * len(rows), WORDS))
+    rank = {word: number for number, word in enumerate(vocabulary, start=1)}
+    back = [[rank[word] for word in text.split(" ")] for text in table["text"].to_pylist()]
     assert back == rows + rows[::-1]
 
 
 def test_more_rows_than_are_spelled_at_once_keep_their_order(write_npz):
     rows = [[1 + number % 6] * (1 + number % 3) for number in range(12_001)]
-    texts = read(write_npz(rows, [0] * len(rows), [[1]], [1], WORDS)).table["text"].to_pylist()
+    texts = read(write_npz(rows, [0] * len(rows), [[1]], [1], WORDS))[0]["text"].to_pylist()
     assert texts[:-1] == [" ".join(WORDS[rank - 1] for rank in row) for row in rows]
 
 
 def test_an_empty_review_is_blank_text_for_validation_to_see(write_npz):
-    assert read(write_npz([[], [1]], [0, 1], [[1]], [1], WORDS)).table["text"].to_pylist() == ["", "the", "the"]
+    assert read(write_npz([[], [1]], [0, 1], [[1]], [1], WORDS))[0]["text"].to_pylist() == ["", "the", "the"]
 
 
 class Gadget:
@@ -131,7 +134,7 @@ def test_arrays_that_any_numpy_wrote_are_read(write_npz, protocol, core):
     pickled = pickled.replace(bytes([len(old)]) + old, bytes([len(core)]) + core).replace(b"c" + old, b"c" + core)
     assert core in pickled
     replace_member(path, "x_train.npy", object_member(pickled))
-    assert read(path).table["text"].to_pylist()[:2] == ["good film", "film"]
+    assert read(path)[0]["text"].to_pylist()[:2] == ["good film", "film"]
 
 
 @pytest.mark.parametrize(
@@ -203,8 +206,8 @@ def test_the_word_index_given_goes_before_the_one_beside(write_npz, tmp_path):
     path = write_npz([[1]], [0], [[1]], [1], WORDS)
     other = tmp_path / "mine.json"
     other.write_text('{"word": 1}')
-    assert read(path, other).vocabulary == ["word"]
-    assert read(path).vocabulary == WORDS
+    assert read(path, other)[1] == ["word"]
+    assert read(path)[1] == WORDS
 
 
 def test_a_second_name_beside_the_npz_is_found(write_npz, tmp_path):
@@ -238,22 +241,23 @@ def test_a_word_index_of_another_shape_is_refused(write_npz, tmp_path, content, 
 
 @pytest.fixture(scope="session")
 def real_corpus(real_imdb):
-    return read_npz(str(real_imdb / "imdb.npz"), None, *LABELS)
+    return read(real_imdb / "imdb.npz")
 
 
 def test_real_ranks_come_back_from_every_text(real_imdb, real_corpus):
+    table, vocabulary = real_corpus
     with np.load(real_imdb / "imdb.npz", allow_pickle=True) as archive:
         rows = [*archive["x_train"], *archive["x_test"]]
         labels = np.concatenate([archive["y_train"], archive["y_test"]])
-    words = pc.split_pattern(real_corpus.table["text"].combine_chunks(), " ")
-    index = {word: rank for rank, word in enumerate(real_corpus.vocabulary, start=1)}
+    words = pc.split_pattern(table["text"].combine_chunks(), " ")
+    index = {word: rank for rank, word in enumerate(vocabulary, start=1)}
     encoded = words.flatten().dictionary_encode()
     ranks = np.array([index[word] for word in encoded.dictionary.to_pylist()])[encoded.indices.to_numpy()]
     assert np.array_equal(np.diff(words.offsets.to_numpy()), [len(row) for row in rows])
     assert np.array_equal(ranks, np.concatenate(rows))
-    assert np.array_equal(real_corpus.labels, labels)
+    assert np.array_equal(table["label"], labels)
 
 
 def test_the_real_word_index_keeps_its_ranks(real_imdb, real_corpus):
     index = json.loads((real_imdb / "imdb_word_index.json").read_text())
-    assert {word: rank for rank, word in enumerate(real_corpus.vocabulary, start=1)} == index
+    assert {word: rank for rank, word in enumerate(real_corpus[1], start=1)} == index

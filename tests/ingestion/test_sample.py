@@ -6,11 +6,12 @@ from sklearn.feature_extraction.text import CountVectorizer
 from sklearn.linear_model import LogisticRegression
 
 from tasks.ingestion.sample import GENERATOR_VERSION, generate_sample
+from tests.ingestion.conftest import table_of
 
 
 @pytest.fixture(scope="module")
 def sample():
-    return generate_sample().table.to_pandas()
+    return table_of(generate_sample()).to_pandas()
 
 
 def test_half_is_positive_in_each_split(sample):
