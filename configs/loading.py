@@ -67,7 +67,7 @@ def check_config(tree: Mapping[str, Any], origin: str) -> Config:
     try:
         return Config.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(f"{origin}: {_first_fault(error)}") from None
+        raise ConfigError(f"{origin}: {first_fault(error)}") from None
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -97,7 +97,8 @@ def _with_value(tree: Tree, keys: list[str], value: Any, assignment: str) -> Tre
     return {**tree, head: _with_value(below or {}, rest, value, assignment)}
 
 
-def _first_fault(error: ValidationError) -> str:
+def first_fault(error: ValidationError) -> str:
+    """Return the first wrong key by its path, what is wrong with it, and how many more are wrong."""
     faults = error.errors(include_url=False)
     fault = faults[0]
     path = ".".join(str(part) for part in fault["loc"]) or "configuration"

@@ -4,11 +4,23 @@ import hashlib
 import re
 from typing import Annotated, Literal, Self
 
-from pydantic import BaseModel, BeforeValidator, ConfigDict, Field, model_validator
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, model_validator
 
 Fraction = Annotated[float, Field(gt=0, lt=1)]
 Share = Annotated[float, Field(ge=0, le=1)]
 Positive = Annotated[int, Field(gt=0)]
+
+
+def _refuse_secrets(path: str) -> str:
+    if re.search(r"://[^/@\s]*@", path) or re.match(r"https?://[^#]*\?", path):
+        raise ValueError(
+            "a user, password or query in a URL would be recorded with the run: give credentials by the environment, "
+            "or download the file first"
+        )
+    return path
+
+
+Location = Annotated[str, AfterValidator(_refuse_secrets)]
 # YAML reads an unquoted 0 as a number, and the commonest labels are 0 and 1.
 LabelName = Annotated[str, BeforeValidator(lambda value: str(value) if type(value) is int else value)]
 Metric = Literal["accuracy", "precision", "recall", "f1", "roc_auc", "average_precision"]
@@ -27,14 +39,14 @@ class Section(BaseModel):
 class DataConfig(Section):
     """Where the labelled reviews come from and how they are split.
 
-    `path` and `test_path` are local paths or fsspec URLs. A table with `split_column` names each row's split itself;
+    `path` and `test_path` are local paths or fsspec URLs, without credentials. A table with `split_column` names each row's split itself;
     without it, and without `test_path`, `test_fraction` of its rows become test, stratified by label.
     """
 
     source: Literal["imdb", "npz", "folder", "table", "sample"]
-    path: str | None = None
-    test_path: str | None = None
-    word_index: str | None = None
+    path: Location | None = None
+    test_path: Location | None = None
+    word_index: Location | None = None
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")] | None = None
     text_column: str = "text"
     label_column: str = "label"

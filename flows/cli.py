@@ -4,8 +4,10 @@ Libraries are imported inside the commands that need them, so that `--help` answ
 """
 
 import json
+import os
 import signal
 import sys
+import traceback
 from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -13,12 +15,12 @@ import typer
 
 from configs.environment import set_library_defaults
 from flows import cache_commands
-from flows.terminal import err, out, print_error, print_result, print_table, show_log_lines
-from tasks.errors import InputError, RepriseError
+from flows.terminal import err, native_messages_in, out, print_error, print_result, print_table, show_log_lines
+from tasks.errors import ConfigError, InputError, RepriseError
 from tasks.workspace import home
 
 if TYPE_CHECKING:
-    from configs.schema import Config
+    from configs.schema import Config, DataConfig
     from tasks.registration.versions import VersionSummary
 
 app = typer.Typer(
@@ -38,7 +40,7 @@ def main() -> None:
         app(args=[argument for argument in sys.argv[1:] if argument != "--debug"], prog_name="reprise")
     except RepriseError as error:
         if debug:
-            raise
+            traceback.print_exc()
         print_error(str(error))
         sys.exit(2 if isinstance(error, InputError) else 1)
     except KeyboardInterrupt:
@@ -46,8 +48,9 @@ def main() -> None:
         sys.exit(130)
     except Exception as error:
         if debug:
-            raise
-        print_error(f"{type(error).__name__}: {str(error).strip() or 'no message'}; --debug shows where")
+            traceback.print_exc()
+        first_line = next(iter(str(error).strip().splitlines()), "no message")
+        print_error(f"{type(error).__name__}: {first_line}; --debug shows where")
         sys.exit(1)
 
 
@@ -83,7 +86,8 @@ def train(
 
     api = start_prefect_api(home() / "logs")
     # What every training needs is imported, and MLflow's store made, while the API starts.
-    import tasks.training.fitting  # noqa: F401
+    with native_messages_in(home() / "logs" / "tensorflow.log"):
+        import tasks.training.fitting  # noqa: F401
     from flows.training import training
     from tasks.report import write_json
     from tasks.tracking import connect
@@ -116,7 +120,8 @@ def predict(
     if not reviews:
         raise InputError("no review: give it as an argument, or one a line on standard input")
     chosen = find_version(_choose_model(model), version).summary
-    predictions = score_texts(chosen, reviews)
+    with native_messages_in(home() / "logs" / "tensorflow.log"):
+        predictions = score_texts(chosen, reviews)
     if as_json:
         print(json.dumps([{"text": text, **prediction} for text, prediction in zip(reviews, predictions, strict=True)]))  # noqa: T201
         return
@@ -140,7 +145,9 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
         print(json.dumps([version_record(version) for version in versions]))  # noqa: T201
         return
     if not versions:
-        out.print("No registered model yet: reprise train makes one.")
+        from tasks.tracking import shown_tracking_uri
+
+        out.print(f"No registered model yet in {shown_tracking_uri()}: reprise train makes one.", soft_wrap=True)
         return
     rows = [
         [
@@ -192,10 +199,15 @@ def ui(
 
     out.print("Starting both UIs ...")
     with ui_servers(mlflow_port=mlflow_port, prefect_port=prefect_port, log_folder=home() / "logs") as servers:
+        for name, variable in (("MLflow", "MLFLOW_TRACKING_URI"), ("Prefect", "PREFECT_API_URL")):
+            if all(server.name != name for server in servers):
+                out.print(f"{name:<8} is where {variable} says: {os.environ[variable]}", soft_wrap=True)
+        if not servers:
+            return
         for server in servers:
             path = "/#/experiments?workflowType=machine_learning" if server.name == "MLflow" else "/runs"
             out.print(f"{server.name:<8} {server.url}{path}", soft_wrap=True)
-        out.print("Ctrl-C stops both.")
+        out.print("Ctrl-C ends it.")
         try:
             wait_for_end(servers)
         except KeyboardInterrupt:
@@ -211,34 +223,40 @@ def resolve_config(name: str | None, data: str | None, assignments: list[str]) -
         ConfigError: a key, type or value is wrong.
         DataError: `data` names nothing that can be read.
     """
-    from configs.loading import check_config, override, read_config
+    from pydantic import ValidationError
+
+    from configs.loading import check_config, first_fault, override, read_config
+    from tasks.ingestion.download import imdb_available
+    from tasks.ingestion.source import data_from_path
 
     if data is not None:
-        from tasks.ingestion.source import data_from_path
-
         tree = read_config(name or "imdb")
-        source = data_from_path(data).model_dump(exclude_unset=True)
-        kept = {key: value for key, value in tree.get("data", {}).items() if key not in ("source", "path")}
+        try:
+            source = data_from_path(data).model_dump(exclude_unset=True)
+        except ValidationError as error:
+            raise ConfigError(f"--data: {first_fault(error)}") from None
+        places = ("source", "path", "test_path", "word_index")
+        kept = {key: value for key, value in (tree.get("data") or {}).items() if key not in places}
         tree = {**tree, "data": {**kept, **source}}
-        note = f"Data: {data}."
     elif name is not None:
-        tree, note = read_config(name), f"Data: as the configuration {name} says."
+        tree = read_config(name)
     else:
-        tree, note = _imdb_or_sample()
-    return check_config(override(tree, assignments), f"configuration {name or 'imdb'}"), note
+        tree = read_config("imdb" if imdb_available() else "sample")
+    config = check_config(override(tree, assignments), f"configuration {name or 'imdb'}")
+    return config, _describe_data(config.data, asked=name is not None or data is not None)
 
 
-def _imdb_or_sample() -> tuple[dict[str, Any], str]:
-    from configs.loading import read_config
-    from tasks.ingestion.download import imdb_available
-
-    if imdb_available():
-        return read_config("imdb"), "Data: the official IMDB reviews."
-    note = (
+def _describe_data(data: "DataConfig", *, asked: bool) -> str:
+    if data.source == "imdb":
+        return "Data: the official IMDB reviews."
+    if data.source != "sample":
+        return f"Data: {data.path}."
+    if asked:
+        return "Data: the generated sample."
+    return (
         "Data: the generated sample, since IMDB can neither be downloaded nor found in the cache; "
         "for real reviews: reprise train --data PATH"
     )
-    return read_config("sample"), note
 
 
 def _choose_model(name: str | None) -> str:

@@ -33,14 +33,18 @@ class Server(NamedTuple):
 
 @contextmanager
 def ui_servers(*, mlflow_port: int, prefect_port: int, log_folder: Path) -> Iterator[list[Server]]:
-    """Start both UIs, yield them once they answer, and stop them with the block.
+    """Start the UI of MLflow and of Prefect, yield them once they answer, and stop them with the block.
+
+    One whose server the environment names (`MLFLOW_TRACKING_URI`, `PREFECT_API_URL`) has its UI there, and is not started.
 
     Raises:
         InputError: a port is in use.
         RepriseError: a server ended, or did not answer in time; the message names its log.
     """
-    from tasks.tracking import connect, store_folder, tracking_uri
+    from tasks.tracking import connect, server_url, store_folder, tracking_uri
 
+    if mlflow_port == prefect_port:
+        raise InputError(f"--mlflow-port and --prefect-port are both {mlflow_port}: give each UI a port of its own")
     for port, option in ((mlflow_port, "--mlflow-port"), (prefect_port, "--prefect-port")):
         _require_free(port, option)
     connect()
@@ -48,10 +52,11 @@ def ui_servers(*, mlflow_port: int, prefect_port: int, log_folder: Path) -> Iter
     mlflow += ["--backend-store-uri", tracking_uri(), "--default-artifact-root", (store_folder() / "artifacts").as_uri()]
     prefect = ["prefect", "server", "start", "--host", HOST, "--port", str(prefect_port)]
     with ExitStack() as stack:
-        servers = [
-            stack.enter_context(_server("MLflow", mlflow, mlflow_port, "/health", log_folder)),
-            stack.enter_context(_server("Prefect", prefect, prefect_port, "/api/health", log_folder)),
-        ]
+        servers = []
+        if server_url() is None:
+            servers.append(stack.enter_context(_server("MLflow", mlflow, mlflow_port, "/health", log_folder)))
+        if not os.environ.get("PREFECT_API_URL"):
+            servers.append(stack.enter_context(_server("Prefect", prefect, prefect_port, "/api/health", log_folder)))
         for server in servers:
             await_answer(server)
         yield servers

@@ -1,7 +1,12 @@
 """What the command prints: stages as they end, tables, and errors in one line."""
 
 import logging
-from collections.abc import Sequence
+import os
+import shutil
+import sys
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -39,6 +44,22 @@ def show_log_lines() -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
+@contextmanager
+def native_messages_in(path: Path) -> Iterator[None]:
+    """Send what is written to standard error in the block to a file: TensorFlow's C++ greets at every start, unasked."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    sys.stderr.flush()
+    kept = os.dup(2)
+    try:
+        with path.open("wb") as file:
+            os.dup2(file.fileno(), 2)
+        yield
+    finally:
+        sys.stderr.flush()
+        os.dup2(kept, 2)
+        os.close(kept)
+
+
 def print_error(message: str) -> None:
     """Print one line to standard error."""
     err.print(f"[red]error:[/] {escape(message)}", soft_wrap=True)
@@ -72,5 +93,7 @@ def print_result(result: "RunResult") -> None:
     out.print(f"[bold]{result.decision.outcome}[/]: {escape(result.decision.reason)}", soft_wrap=True)
     out.print(f"MLflow run {result.run.run_id}" + (f": {result.run.url}" if result.run.url else ""), soft_wrap=True)
     out.print("Next:")
-    out.print(f'  reprise predict --model {version.name} --version {version.version} "A film I will not forget."')
-    out.print("  reprise ui")
+    called = Path(sys.argv[0])
+    command = os.path.relpath(called) if called.name == "reprise" and not shutil.which("reprise") else "reprise"
+    out.print(f'  {command} predict --model {version.name} --version {version.version} "A film I will not forget."', soft_wrap=True)
+    out.print(f"  {command} ui")

@@ -7,6 +7,7 @@ from prefect.runtime import flow_run
 
 from configs.schema import Config
 from flows.publishing import name_training_run, publish_result
+from flows.recovery import recover_killed_runs
 from tasks.evaluation.task import evaluate
 from tasks.ingestion.task import ingest
 from tasks.padding.task import pad_reviews
@@ -14,7 +15,7 @@ from tasks.registration.load_check import FreshProcess
 from tasks.registration.task import decide, record, register
 from tasks.report import RunResult
 from tasks.stage import recorded_stages
-from tasks.tracking import log_datasets, log_evaluation, log_training, log_validation, training_run
+from tasks.tracking import log_datasets, log_evaluation, log_padding, log_training, log_validation, training_run
 from tasks.training.task import train
 from tasks.validation.task import validate_padded, validate_reviews
 from tasks.validation.verdict import require_passed
@@ -29,11 +30,13 @@ def training(config: Config, tags: Mapping[str, str] | None = None, force: bool 
         tags: further tags of the MLflow run.
         force: run every stage, also those whose result is there.
     """
+    recover_killed_runs()
     run_tags = {"prefect.flow_run_id": str(flow_run.id), **(tags or {})}
     with recorded_stages(force=force) as stages, training_run(config, name=flow_run.name, tags=run_tags) as run:
         reviews = ingest(config.data)
 
         validation = validate_reviews(reviews, config.validation)
+        log_datasets(run, reviews, validation)
         log_validation(run, validation, "reviews")
         require_passed(validation)
 
@@ -41,7 +44,7 @@ def training(config: Config, tags: Mapping[str, str] | None = None, force: bool 
         padded_validation = validate_padded(padded)
         log_validation(run, padded_validation, "padded")
         require_passed(padded_validation)
-        log_datasets(run, reviews, padded)
+        log_padding(run, padded)
 
         with FreshProcess() as fresh:
             model = train(padded, config.padding, config.model, config.training, run)

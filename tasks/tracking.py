@@ -1,6 +1,7 @@
 """The one owner of the MLflow URI, the experiment and the run: every figure of a training enters MLflow through here."""
 
 import getpass
+import hashlib
 import importlib.metadata
 import json
 import logging
@@ -32,13 +33,15 @@ from mlflow.utils.mlflow_tags import (  # noqa: TID251
 from sqlalchemy.exc import SQLAlchemyError
 
 from configs.loading import flatten
-from configs.schema import Config
+from configs.schema import Config, TrackingConfig
 from tasks.errors import RegistryError
 from tasks.handles import Evaluation, PaddedReviews, Reviews, Split, StageRecord, TrackedRun, TrainedModel, ValidationReport
-from tasks.workspace import home, in_use
+from tasks.results import RUNS
+from tasks.workspace import home, in_use, is_in_use, sha256_of_file
 
 logger = logging.getLogger("reprise.tracking")
 
+STARTING_SECONDS = 10
 RECORDED_PACKAGES = ("tensorflow", "keras", "prefect", "mlflow", "great-expectations", "numpy", "pandas", "pyarrow")
 DATASET_CONTEXTS: dict[Split, str] = {"train": "training", "validation": "validation", "test": "testing"}
 HISTORY_NAMES = {
@@ -79,6 +82,11 @@ def reaching_mlflow() -> Iterator[None]:
         raise RegistryError(_without_password(f"MLflow at {tracking_uri()} failed: {first_line}")) from error
 
 
+def shown_tracking_uri() -> str:
+    """Return the tracking URI as it may be shown, without a password."""
+    return _without_password(tracking_uri())
+
+
 def connect() -> MlflowClient:
     """Return a client; on the first use of an embedded store, make its database.
 
@@ -108,30 +116,18 @@ def training_run(config: Config, *, name: str, tags: Mapping[str, str]) -> Itera
         RegistryError: MLflow could not be reached, or refused.
     """
     client = connect()
+    start = time.perf_counter()
     with reaching_mlflow():
         experiment_id = _experiment_id(client, config.experiment)
         run_id = client.create_run(experiment_id, run_name=name, tags={**_code_tags(), **_package_tags(), **tags}).info.run_id
-    monitor = SystemMetricsMonitor(run_id, sampling_interval=config.tracking.system_metrics_seconds)
-    start = time.perf_counter()
-
-    def end(status: int, tags: Mapping[str, str]) -> None:
-        if config.tracking.system_metrics:
-            monitor.finish()
-        with reaching_mlflow():
-            client.log_batch(run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-            client.log_metric(run_id, "seconds/total", time.perf_counter() - start)
-            client.set_terminated(run_id, RunStatus.to_string(status))
-
     try:
-        if config.tracking.system_metrics:
-            monitor.start()
-        tree = config.model_dump(mode="json")
-        with reaching_mlflow():
-            client.log_batch(run_id, params=[Param(key, str(value)) for key, value in flatten(tree).items()])
-            client.log_text(run_id, yaml.safe_dump(tree, sort_keys=False), "config.yaml")
-        folder = home() / "runs" / run_id
+        folder = run_folder(run_id)
         folder.mkdir(parents=True, exist_ok=True)
-        with in_use(folder):
+        with in_use(folder), _system_metrics(run_id, config.tracking):
+            tree = config.model_dump(mode="json")
+            with reaching_mlflow():
+                client.log_batch(run_id, params=[Param(key, str(value)) for key, value in flatten(tree).items()])
+                client.log_text(run_id, yaml.safe_dump(tree, sort_keys=False), "config.yaml")
             yield TrackedRun(
                 run_id=run_id,
                 experiment_id=experiment_id,
@@ -140,14 +136,62 @@ def training_run(config: Config, *, name: str, tags: Mapping[str, str]) -> Itera
                 folder=str(folder),
                 url=run_link(experiment_id, run_id),
             )
+        with reaching_mlflow():
+            client.log_metric(run_id, "seconds/total", time.perf_counter() - start)
+            client.set_terminated(run_id, RunStatus.to_string(RunStatus.FINISHED))
     except BaseException as error:
-        status = RunStatus.FAILED if isinstance(error, Exception) else RunStatus.KILLED
+        status = RunStatus.to_string(RunStatus.FAILED if isinstance(error, Exception) else RunStatus.KILLED)
         try:
-            end(status, {"error": f"{type(error).__name__}: {error}"})
+            _end_run(client, run_id, status, f"{type(error).__name__}: {error}")
         except RegistryError as unreachable:  # must not hide what went wrong first
-            logger.error("run %s could not be ended as %s: %s", run_id, RunStatus.to_string(status), unreachable)
+            logger.error("run %s could not be ended as %s: %s", run_id, status, unreachable)
         raise
-    end(RunStatus.FINISHED, {})
+
+
+def end_abandoned_runs() -> list[dict[str, str]]:
+    """End as FAILED the runs whose process, on this machine and workspace, was killed before it could; return their tags.
+
+    Raises:
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    client = connect()
+    with reaching_mlflow():
+        experiments = [experiment.experiment_id for experiment in client.search_experiments()]
+        # A run that began just now may not have come to lock its folder yet.
+        begun = int((time.time() - STARTING_SECONDS) * 1000)
+        running = client.search_runs(experiments, f"attributes.status = 'RUNNING' and attributes.start_time < {begun}")
+    abandoned = []
+    for run in running:
+        folder = run_folder(run.info.run_id)
+        if folder.is_dir() and not is_in_use(folder):
+            logger.warning("run %s was killed before it could end: it is now FAILED", run.info.run_id)
+            _end_run(client, run.info.run_id, RunStatus.to_string(RunStatus.FAILED), "its process was killed")
+            abandoned.append(dict(run.data.tags))
+    return abandoned
+
+
+def run_folder(run_id: str) -> Path:
+    """Return the local folder for what a run makes; the run's process holds it in use."""
+    return home() / RUNS / run_id
+
+
+def _end_run(client: MlflowClient, run_id: str, status: str, error: str) -> None:
+    with reaching_mlflow():
+        client.set_terminated(run_id, status)
+        client.set_tag(run_id, "error", error)
+
+
+@contextmanager
+def _system_metrics(run_id: str, tracking: TrackingConfig) -> Iterator[None]:
+    if not tracking.system_metrics:
+        yield
+        return
+    monitor = SystemMetricsMonitor(run_id, sampling_interval=tracking.system_metrics_seconds)
+    monitor.start()
+    try:
+        yield
+    finally:
+        monitor.finish()
 
 
 def run_link(experiment_id: str, run_id: str) -> str | None:
@@ -162,35 +206,44 @@ def log_validation(run: TrackedRun, report: ValidationReport, name: str) -> None
         MlflowClient().log_artifacts(run.run_id, report.path, f"validation/{name}")
         _log_metrics(run, {f"{name}/{figure}": value for figure, value in report.measured.items()})
         verdict = "passed" if report.passed else "failed"
-        _set_tags(run, {f"validation.{name}": f"{verdict}, {len(report.warnings)} warnings"})
+        _set_tags(run, {f"validation.{name}": f"{verdict}, warnings: {len(report.warnings)}"})
 
 
-def log_datasets(run: TrackedRun, reviews: Reviews, padded: PaddedReviews) -> None:
-    """Log each split as a dataset input with the digest of the canonical Parquet, and what padding did to it."""
+def log_datasets(run: TrackedRun, reviews: Reviews, report: ValidationReport) -> None:
+    """Log each split as a dataset input whose digest is of the canonical Parquet, the split, and the rows left out of it."""
+
+    def digest(split: Split) -> str:
+        left_out = sha256_of_file(report.file("excluded_rows.npy")) if split == "test" and report.excluded_rows else ""
+        return hashlib.sha256(f"{reviews.sha256} {split} {left_out}".encode()).hexdigest()[:36]
+
     inputs = [
         DatasetInput(
             Dataset(
                 name=f"{reviews.dataset}-{split}",
-                digest=reviews.sha256[:36],
+                digest=digest(split),
                 source_type="local",
                 source=json.dumps({"uri": reviews.source, "sha256": reviews.source_sha256}),
-                profile=json.dumps({"rows": rows}),
+                profile=json.dumps({"rows": rows - (report.excluded_rows if split == "test" else 0)}),
             ),
             tags=[InputTag("mlflow.data.context", DATASET_CONTEXTS[split])],
         )
-        for split, rows in padded.rows.items()
+        for split, rows in reviews.rows.items()
     ]
+    with reaching_mlflow():
+        MlflowClient().log_inputs(run.run_id, inputs)
+        _set_tags(run, {"dataset": reviews.dataset, "dataset.sha256": reviews.sha256, "dataset.source": reviews.source})
+
+
+def log_padding(run: TrackedRun, padded: PaddedReviews) -> None:
+    """Log what padding did to each split, in shares."""
     shares = {
         "truncated_share": padded.truncated_share,
         "out_of_vocabulary_share": padded.out_of_vocabulary_share,
         "padding_share": padded.padding_share,
     }
+    figures = {f"padding/{name}_{split}": share for name, by_split in shares.items() for split, share in by_split.items()}
     with reaching_mlflow():
-        MlflowClient().log_inputs(run.run_id, inputs)
-        _log_metrics(
-            run, {f"padding/{name}_{split}": share for name, by_split in shares.items() for split, share in by_split.items()}
-        )
-        _set_tags(run, {"dataset": reviews.dataset, "dataset.sha256": reviews.sha256, "dataset.source": reviews.source})
+        _log_metrics(run, figures)
 
 
 def log_epoch(run: TrackedRun, epoch: int, figures: Mapping[str, float]) -> None:
@@ -253,15 +306,17 @@ def _experiment_id(client: MlflowClient, name: str) -> str:
 
 
 def _code_tags() -> dict[str, str]:
-    import git
-
     tags = {MLFLOW_SOURCE_NAME: "reprise", MLFLOW_SOURCE_TYPE: "LOCAL", MLFLOW_USER: getpass.getuser()}
+    try:
+        import git  # fails where there is no git command
+    except ImportError:
+        return {**tags, "git.dirty": "unknown"}
     try:
         repository = git.Repo(Path(__file__).parent, search_parent_directories=True)
         dirty = str(repository.is_dirty(untracked_files=True)).lower()
         return {**tags, MLFLOW_GIT_COMMIT: repository.head.commit.hexsha, "git.dirty": dirty}
-    except (git.InvalidGitRepositoryError, git.NoSuchPathError, ValueError):
-        # Installed without its repository, or a repository without a commit.
+    except (git.GitError, ValueError):
+        # Installed without its repository, a repository without a commit, or one of another user's, which git refuses.
         return {**tags, "git.dirty": "unknown"}
 
 

@@ -92,3 +92,8 @@ def test_a_resolved_configuration_reads_back_as_itself():
 def test_a_dataset_is_named_after_its_path(path, dataset):
     config = override(read_config("imdb"), ["data.source=table", f"data.path={path}"])
     assert check_config(config, "x").registered_model == f"{dataset}-lstm"
+
+
+def test_a_label_may_be_written_as_a_number():
+    config = check_config(override(read_config("sample"), ["data.negative_labels=[0, bad]", "data.positive_labels=[1]"]), "test")
+    assert (config.data.negative_labels, config.data.positive_labels) == (["0", "bad"], ["1"])

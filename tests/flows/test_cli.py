@@ -11,7 +11,7 @@ import mlflow
 import pytest
 
 from flows.cli import resolve_config
-from tasks.errors import DataError
+from tasks.errors import ConfigError, DataError
 from tasks.ingestion.download import imdb_available
 
 CSV = "text,label\n" + "".join(f"review number {n} is good,1\nreview number {n} is bad,0\n" for n in range(60))
@@ -88,6 +88,7 @@ def test_a_port_in_use_is_named(reprise):
         port = taken.getsockname()[1]
         assert_refused(reprise("ui", "--mlflow-port", port), str(port), "in use", "--mlflow-port")
         assert_refused(reprise("ui", "--mlflow-port", _free_port(), "--prefect-port", port), str(port), "--prefect-port")
+    assert_refused(reprise("ui", "--mlflow-port", port, "--prefect-port", port), str(port), "both")
 
 
 def test_a_report_without_its_folder_is_refused_before_training(reprise):
@@ -103,7 +104,7 @@ def test_an_empty_registry_is_told_and_not_an_error(reprise):
 
 def test_debug_shows_the_traceback(reprise):
     run = reprise("train", "--data", "nowhere.csv", "--debug")
-    assert run.returncode == 1
+    assert run.returncode == 2
     assert "Traceback" in run.stderr
 
 
@@ -112,12 +113,13 @@ def test_the_sample_from_training_to_prediction(reprise):
     trained = reprise("train", "--config", "sample", "--set", "training.epochs=2", "--report", "run.json")
     assert trained.returncode == 0, trained.stderr
     lines = trained.stdout.strip().splitlines()
-    assert lines[0] == lines[-1] == "Data: as the configuration sample says."
+    assert lines[0] == lines[-1] == "Data: the generated sample."
     assert "Test results - Loss: 0." in trained.stdout
     assert trained.stdout.count("val_accuracy") == 2  # a line per epoch where the output is no terminal
     report = json.loads((reprise.folder / "run.json").read_text())
     assert (report["model"], report["version"], report["alias"]) == ("sample-lstm", "1", "champion")
-    assert "  reprise predict --model sample-lstm --version 1" in trained.stdout
+    assert " predict --model sample-lstm --version 1" in trained.stdout
+    assert "absl" not in trained.stderr
 
     listed = json.loads(reprise("models", "--json").stdout)
     assert [(row["name"], row["version"], row["aliases"]) for row in listed] == [("sample-lstm", "1", ["champion"])]
@@ -171,6 +173,32 @@ def test_data_replaces_the_source_and_keeps_the_rest(tmp_path):
     assert str(path) in note
     with pytest.raises(DataError, match=r"nothing\.csv"):
         resolve_config(None, str(tmp_path / "nothing.csv"), [])
+
+
+def test_data_replaces_every_place_that_a_configuration_names(tmp_path):
+    own = tmp_path / "own.yaml"
+    own.write_text("data: {source: table, path: old.csv, test_path: old_test.csv, text_column: review}\n")
+    path = tmp_path / "films.csv"
+    path.write_text(CSV)
+    data = resolve_config(str(own), str(path), [])[0].data
+    assert (data.path, data.test_path, data.text_column) == (str(path), None, "review")
+    own.write_text("data:\n")
+    assert resolve_config(str(own), str(path), [])[0].data.path == str(path)
+
+
+def test_the_note_names_the_data_that_is_read(tmp_path):
+    assignments = ["data.source=table", "data.path=films.csv"]
+    assert resolve_config("sample", None, assignments)[1] == "Data: films.csv."
+    assert resolve_config(None, None, assignments)[1] == "Data: films.csv."
+    assert resolve_config("sample", None, [])[1] == "Data: the generated sample."
+
+
+@pytest.mark.parametrize("url", ["s3://key:secret@bucket/a.csv", "https://host/a.csv?signature=secret"])
+def test_a_url_with_a_secret_is_refused_without_repeating_it(url):
+    with pytest.raises(ConfigError, match=r"data\.path: .*would be recorded") as refusal:
+        resolve_config("sample", None, ["data.source=table", f"data.path={url}"])
+    assert "secret@" not in str(refusal.value)
+    assert "=secret" not in str(refusal.value)
 
 
 def _free_port():

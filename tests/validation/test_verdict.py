@@ -18,8 +18,9 @@ def _report(*failures: str) -> ValidationReport:
     )
 
 
-def test_a_report_that_passed_goes_by():
-    assert require_passed(_report()) is None
+def test_a_report_that_passed_goes_by_with_its_warnings_told(caplog):
+    require_passed(_report())
+    assert caplog.messages == ["validation warns: a warning"]
 
 
 @pytest.mark.parametrize(
