@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 import urllib.request
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
@@ -71,10 +71,12 @@ def start_prefect_api(log_folder: Path) -> Server | None:
     if os.environ.get("PREFECT_API_URL"):
         return None
     port = _free_port()
-    # Without the scheduler: a server that ends with its command must not plan runs that nobody will carry out.
-    command = ["prefect", "server", "start", "--host", HOST, "--port", str(port), "--no-ui", "--no-scheduler", "--no-late-runs"]
+    # As Prefect's own temporary server: without the services that plan runs, which nobody would carry out, and without the
+    # process of its command line, whose imports alone take seconds.
+    command = ["uvicorn", "--factory", "prefect.server.api.server:create_app", "--host", HOST, "--port", str(port)]
+    settings = {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1", "PREFECT_UI_ENABLED": "0"}
     stack = ExitStack()
-    server = stack.enter_context(_server("Prefect-API", command, port, "/api/health", log_folder))
+    server = stack.enter_context(_server("Prefect-API", command, port, "/api/health", log_folder, settings))
     # Prefect sends its last log lines when the process exits; what is registered before Prefect is imported runs after that.
     atexit.register(stack.close)
     os.environ["PREFECT_API_URL"] = f"{server.url}/api"
@@ -126,11 +128,14 @@ def _free_port() -> int:
 
 
 @contextmanager
-def _server(name: str, module: Sequence[str], port: int, health: str, log_folder: Path) -> Iterator[Server]:
+def _server(
+    name: str, module: Sequence[str], port: int, health: str, log_folder: Path, settings: Mapping[str, str] | None = None
+) -> Iterator[Server]:
     url = f"http://{HOST}:{port}"
     log_folder.mkdir(parents=True, exist_ok=True)
     log_path = log_folder / f"{name.lower()}-server.log"
     environment = {**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false", "PREFECT_UI_API_URL": f"{url}/api"}
+    environment |= settings or {}
     with log_path.open("wb") as log:
         process = subprocess.Popen(  # noqa: S603 (our own interpreter; no input of a user's but a port number)
             [sys.executable, "-m", *module],

@@ -95,5 +95,6 @@ def print_result(result: "RunResult") -> None:
     out.print("Next:")
     called = Path(sys.argv[0])
     command = os.path.relpath(called) if called.name == "reprise" and not shutil.which("reprise") else "reprise"
-    out.print(f'  {command} predict --model {version.name} --version {version.version} "A film I will not forget."', soft_wrap=True)
+    choice = f"--model {version.name} --version {version.version}"
+    out.print(f'  {command} predict {choice} "A film I will not forget."', soft_wrap=True)
     out.print(f"  {command} ui")

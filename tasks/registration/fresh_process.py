@@ -3,6 +3,8 @@
 It reads one JSON line from standard input, `{"model": PATH, "texts": [...]}`, and prints one, `{"probabilities": [...]}`.
 """
 
+import atexit
+import gc
 import json
 import sys
 
@@ -13,6 +15,7 @@ def main() -> None:
     Raises:
         RuntimeError: the model imported a package of this project, which is not there where it is served.
     """
+    atexit.register(gc.freeze)  # else Python takes TensorFlow's objects apart one by one, and the parent waits
     import keras  # noqa: F401 (loaded while the parent still trains, so that the answer comes at once)
     import mlflow
     import tensorflow  # noqa: F401

@@ -1,7 +1,6 @@
 """Batches in an order that depends on the seed and the epoch alone."""
 
 from collections.abc import Callable, Iterable, Iterator
-from itertools import count
 from typing import NamedTuple
 
 import numpy as np
@@ -50,31 +49,32 @@ def draw_batches(
     return [batches[number] for number in random.permutation(len(batches))]
 
 
-def training_batches(rows: Rows, *, batch_size: int, seed: int, trim: Trim | None) -> tf.data.Dataset:
-    """Return batches of (ids uint16, labels float32), epoch after epoch without end.
+def training_batches(
+    rows: Rows, *, batch_size: int, seed: int, epoch: Callable[[], int], trim: Trim | None
+) -> tf.data.Dataset:
+    """Return batches of (ids uint16, labels float32), every row once, in an order of its own each time they are gone through.
 
     Args:
         rows: what to train on.
         batch_size: rows of a full batch.
-        seed: what the order depends on.
+        seed: what, with the epoch, decides on the order.
+        epoch: tells the number of the epoch that begins.
         trim: takes a batch's common padding off; its rows are then of similar length. Without it batches are plain.
     """
+    lengths = np.minimum(rows.lengths, rows.ids.shape[1])
 
     def batches() -> Iterator[Batch]:
-        lengths = np.minimum(rows.lengths, rows.ids.shape[1])
-        for epoch in count():
-            drawn = draw_batches(lengths, batch_size=batch_size, seed=seed, epoch=epoch, bucketing=trim is not None)
-            yield from _read_batches(rows, drawn, trim)
+        drawn = draw_batches(lengths, batch_size=batch_size, seed=seed, epoch=epoch(), bucketing=trim is not None)
+        return _read_batches(rows, drawn, trim)
 
-    return _stream(batches)
+    return _stream(batches, -(-len(lengths) // batch_size))
 
 
 def validation_batches(rows: Rows, *, batch_size: int, trim: Trim | None) -> tf.data.Dataset:
     """Return each row once, in batches like those of `training_batches`; with `trim`, in order of length."""
     order = np.argsort(np.minimum(rows.lengths, rows.ids.shape[1]), kind="stable") if trim else np.arange(len(rows.ids))
     drawn = np.split(order, range(batch_size, len(order), batch_size))
-    stream = _stream(lambda: _read_batches(rows, drawn, trim))
-    return stream.apply(tf.data.experimental.assert_cardinality(len(drawn)))
+    return _stream(lambda: _read_batches(rows, drawn, trim), len(drawn))
 
 
 def _read_batches(rows: Rows, drawn: Iterable[npt.NDArray[np.int64]], trim: Trim | None) -> Iterator[Batch]:
@@ -83,6 +83,9 @@ def _read_batches(rows: Rows, drawn: Iterable[npt.NDArray[np.int64]], trim: Trim
         yield trim(ids) if trim else ids, rows.labels[numbers].astype(np.float32)
 
 
-def _stream(batches: Callable[[], Iterator[Batch]]) -> tf.data.Dataset:
+def _stream(batches: Callable[[], Iterator[Batch]], number: int) -> tf.data.Dataset:
     signature = (tf.TensorSpec([None, None], tf.uint16), tf.TensorSpec([None], tf.float32))
-    return tf.data.Dataset.from_generator(batches, output_signature=signature).prefetch(READY_BATCHES)
+    stream = tf.data.Dataset.from_generator(batches, output_signature=signature)
+    options = tf.data.Options()
+    options.autotune.enabled = False  # there is nothing to tune, and its thread lets an epoch's end wait for a second
+    return stream.apply(tf.data.experimental.assert_cardinality(number)).prefetch(READY_BATCHES).with_options(options)

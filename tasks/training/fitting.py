@@ -47,12 +47,14 @@ def fit(
         min_delta=stopping.min_delta if stopping else 0.0,
         restore_best_weights=training.restore_best_weights,
     )
-    callbacks = [_FiniteLoss(), _EachEpoch(on_epoch), best]
+    present = _PresentEpoch()
+    callbacks = [present, _FiniteLoss(present), _EachEpoch(on_epoch), best]
     trim = network.trim if training.bucketing else None
     fitted = network.fit(
-        training_batches(train, batch_size=training.batch_size, seed=training.seed, trim=trim),
+        training_batches(
+            train, batch_size=training.batch_size, seed=training.seed, epoch=lambda: present.number, trim=trim
+        ),
         epochs=training.epochs,
-        steps_per_epoch=-(-len(train.ids) // training.batch_size),
         shuffle=False,
         validation_data=validation_batches(validation, batch_size=training.batch_size, trim=trim),
         callbacks=callbacks,
@@ -62,19 +64,28 @@ def fit(
     return FitResult(history, best.best_epoch + 1)
 
 
-class _FiniteLoss(keras.callbacks.Callback):  # type: ignore[misc]
-    """Stops the fit on the batch whose loss is not finite, so that no later step hides it."""
+class _PresentEpoch(keras.callbacks.Callback):  # type: ignore[misc]
+    """Knows the number, from 0, of the epoch that runs."""
 
-    epoch = 0
+    number = 0
 
     def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self.epoch = epoch + 1
+        self.number = epoch
+
+
+class _FiniteLoss(keras.callbacks.Callback):  # type: ignore[misc]
+    """Stops the fit within a few batches of the one whose loss is not finite, so that no later step hides it."""
+
+    def __init__(self, present: _PresentEpoch) -> None:
+        super().__init__()
+        self._present = present
 
     def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self._check("loss", logs or {}, f"epoch {self.epoch}, batch {batch + 1}")
+        by = min(batch + 1, self.params["steps"])
+        self._check("loss", logs or {}, f"epoch {self._present.number + 1}, by batch {by}")
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
-        self._check("val_loss", logs or {}, f"epoch {self.epoch}")
+        self._check("val_loss", logs or {}, f"epoch {epoch + 1}")
 
     def _check(self, name: str, logs: Mapping[str, Any], where: str) -> None:
         if not math.isfinite(loss := float(logs[name])):

@@ -67,17 +67,18 @@ class FusedLSTM(keras.layers.LSTM):  # type: ignore[misc]
         if self.go_backwards:
             sequences = tf.reverse(sequences, [1])
             mask = None if mask is None else tf.reverse(mask, [1])
-        cell = self.cell
-        weights = tf.concat([cell.kernel, cell.recurrent_kernel], axis=0)
+        weights = tf.concat([self.cell.kernel, self.cell.recurrent_kernel], axis=0)
+        bias = tf.convert_to_tensor(self.cell.bias)
+        if mask is None and not self.return_sequences:
+            last_h, last_c = _block_lstm_end(sequences, h, c, weights, bias)
+            return last_h, last_h[:, None], last_h, last_c
         if mask is None:
-            hs, cs = _block_lstm(tf.transpose(sequences, [1, 0, 2]), h, c, weights, tf.convert_to_tensor(cell.bias))
-            outputs = tf.transpose(hs, [1, 0, 2]) if self.return_sequences else hs[-1][:, None]
-            return hs[-1], outputs, hs[-1], cs[-1]
+            hs, cs = _block_lstm(sequences, h, c, weights, bias)
+            return hs[-1], tf.transpose(hs, [1, 0, 2]), hs[-1], cs[-1]
 
         # The kernel knows no mask: it is given each row's real steps in front, and is read where they end.
         done = tf.cumsum(tf.cast(mask, tf.int32), axis=1)
-        sequences = _real_steps_first(sequences, mask, done)
-        hs, cs = _block_lstm(tf.transpose(sequences, [1, 0, 2]), h, c, weights, tf.convert_to_tensor(cell.bias))
+        hs, cs = _block_lstm(_real_steps_first(sequences, mask, done), h, c, weights, bias)
         count = done[:, -1:]
         last_h, last_c = (_read_steps(series, count - 1)[:, 0] for series in (hs, cs))
         last_output = tf.where(count > 0, last_h, tf.zeros_like(last_h))
@@ -104,14 +105,33 @@ class FusedLSTM(keras.layers.LSTM):  # type: ignore[misc]
 
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
-def _block_lstm(x: Any, h: Any, c: Any, weights: Any, bias: Any) -> tuple[tuple[Any, Any], Any]:
-    """Return the output and the cell state after each step, (steps, rows, units) each, with the gradient that belongs to them.
+def _block_lstm(sequences: Any, h: Any, c: Any, weights: Any, bias: Any) -> tuple[tuple[Any, Any], Any]:
+    """Return the output and the cell state after each step, (steps, rows, units) each."""
+    series, gradient = _run_op(sequences, h, c, weights, bias)
+    return series, gradient
 
-    Takes `x` (steps, rows, features), the states before the first step, and Keras's kernels one above the other: the gates'
-    order i, f, c, o is the op's own.
+
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def _block_lstm_end(sequences: Any, h: Any, c: Any, weights: Any, bias: Any) -> tuple[tuple[Any, Any], Any]:
+    """Return the output and the cell state after the last step, (rows, units) each."""
+    (hs, cs), gradient = _run_op(sequences, h, c, weights, bias)
+
+    def gradient_of_end(h_grad: Any, c_grad: Any) -> tuple[Any, ...]:
+        before = [[tf.shape(hs)[0] - 1, 0], [0, 0], [0, 0]]
+        return gradient(tf.pad(h_grad[None], before), tf.pad(c_grad[None], before))
+
+    return (hs[-1], cs[-1]), gradient_of_end
+
+
+def _run_op(sequences: Any, h: Any, c: Any, weights: Any, bias: Any) -> tuple[tuple[Any, Any], Any]:
+    """Return outputs and cell states, (steps, rows, units) each, and the function from their gradients to the inputs'.
+
+    Takes `sequences` (rows, steps, features), the states before the first step, and Keras's kernels one above the other: the
+    gates' order i, f, c, o is the op's own.
     TensorFlow 2.21 registers for this op the gradient of its first version, whose gates have another order: a network
     trains with it without an error, and badly.
     """
+    x = _swap_rows_and_steps(sequences)
     given = {"x": x, "h_prev": h, "cs_prev": c, "w": weights, "b": bias, "seq_len_max": tf.shape(x, out_type=tf.int64)[0]}
     given |= {"use_peephole": False, **dict.fromkeys(("wci", "wcf", "wco"), tf.zeros([h.shape[1]]))}
     i, cs, f, o, ci, co, hs = tf.raw_ops.BlockLSTMV2(**given, cell_clip=0.0)
@@ -120,9 +140,15 @@ def _block_lstm(x: Any, h: Any, c: Any, weights: Any, bias: Any) -> tuple[tuple[
         found = tf.raw_ops.BlockLSTMGradV2(**given, i=i, cs=cs, f=f, o=o, ci=ci, co=co, h=hs, cs_grad=cs_grad, h_grad=h_grad)
         sums = (found.h_prev_grad, found.cs_prev_grad, found.w_grad, found.b_grad)
         # Of an empty piece the op leaves them as it found the memory.
-        return found.x_grad, *(tf.where(tf.size(x) > 0, total, tf.zeros_like(total)) for total in sums)
+        sums = tuple(tf.where(tf.size(x) > 0, total, tf.zeros_like(total)) for total in sums)
+        return _swap_rows_and_steps(found.x_grad), *sums
 
     return (hs, cs), gradient
+
+
+def _swap_rows_and_steps(series: Any) -> Any:
+    # As integers: a transpose of floats is oneDNN's, which compiles itself anew for every number of steps.
+    return tf.bitcast(tf.transpose(tf.bitcast(series, tf.int32), [1, 0, 2]), series.dtype)
 
 
 def _real_steps_first(sequences: Any, mask: Any, done: Any) -> Any:

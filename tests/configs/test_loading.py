@@ -95,5 +95,6 @@ def test_a_dataset_is_named_after_its_path(path, dataset):
 
 
 def test_a_label_may_be_written_as_a_number():
-    config = check_config(override(read_config("sample"), ["data.negative_labels=[0, bad]", "data.positive_labels=[1]"]), "test")
+    labels = ["data.negative_labels=[0, bad]", "data.positive_labels=[1]"]
+    config = check_config(override(read_config("sample"), labels), "test")
     assert (config.data.negative_labels, config.data.positive_labels) == (["0", "bad"], ["1"])

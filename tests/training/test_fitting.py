@@ -52,7 +52,7 @@ def test_eager_and_compiled_steps_learn_the_same(rows):
 
 
 def test_a_loss_that_is_not_finite_stops_at_its_batch(rows):
-    with pytest.raises(TrainingDiverged, match=r"loss is (nan|inf) at epoch 1, batch \d"):
+    with pytest.raises(TrainingDiverged, match=r"loss is (nan|inf) at epoch 1, by batch 6"):
         train(rows, learning_rate=1e38)
 
 
@@ -88,3 +88,9 @@ def test_bucketing_changes_the_batches_and_shards_the_last_bits(rows):
         hash_weights(train(rows, epochs=1, **changed)[0]) for changed in ({}, {"bucketing": False}, {"shards": 1})
     )
     assert len({usual, plain, single}) == 3
+
+
+@pytest.mark.parametrize("compiled", [True, False])
+def test_each_epoch_takes_one_step_a_batch(rows, compiled):
+    network, _ = train(rows, epochs=2, compiled=compiled)
+    assert int(network.optimizer.iterations) == 2 * 6
