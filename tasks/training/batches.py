@@ -49,9 +49,7 @@ def draw_batches(
     return [batches[number] for number in random.permutation(len(batches))]
 
 
-def training_batches(
-    rows: Rows, *, batch_size: int, seed: int, epoch: Callable[[], int], trim: Trim | None
-) -> tf.data.Dataset:
+def training_batches(rows: Rows, *, batch_size: int, seed: int, epoch: Callable[[], int], trim: Trim | None) -> tf.data.Dataset:
     """Return batches of (ids uint16, labels float32), every row once, in an order of its own each time they are gone through.
 
     Args:

@@ -51,9 +51,7 @@ def fit(
     callbacks = [present, _FiniteLoss(present), _EachEpoch(on_epoch), best]
     trim = network.trim if training.bucketing else None
     fitted = network.fit(
-        training_batches(
-            train, batch_size=training.batch_size, seed=training.seed, epoch=lambda: present.number, trim=trim
-        ),
+        training_batches(train, batch_size=training.batch_size, seed=training.seed, epoch=lambda: present.number, trim=trim),
         epochs=training.epochs,
         shuffle=False,
         validation_data=validation_batches(validation, batch_size=training.batch_size, trim=trim),

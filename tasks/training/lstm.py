@@ -3,6 +3,7 @@
 This file travels with every registered version and is loaded there by its path, so it imports nothing of this project.
 """
 
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import keras
@@ -49,36 +50,45 @@ class FusedLSTM(keras.layers.LSTM):  # type: ignore[misc]
         """
         if isinstance(mask, list | tuple):
             mask = mask[0]
-        if not self._fits_kernel(mask, training):
+        if not self.fits_kernel(mask, training):
             return super().inner_loop(sequences, initial_state, mask, training)  # type: ignore[no-any-return]
         if training and self.dropout:
             sequences *= self.cell.get_dropout_mask(sequences[:, 0])[:, None]
         parts = [sequences, *initial_state, *([] if mask is None else [tf.cast(mask, tf.bool)])]
-        rows = tf.shape(sequences)[0]
-        # Of an odd number of rows the kernel copies each step, and says so in the log each time.
-        missing = -rows % (2 * self.shards)
-        padded = [tf.pad(part, [[0, missing], *[[0, 0]] * (len(part.shape) - 1)]) for part in parts]
-        shards = zip(*(tf.split(part, self.shards) for part in padded), strict=True)
-        results = zip(*(self._run_kernel(*shard) for shard in shards), strict=True)
-        last_output, outputs, h, c = (tf.concat(pieces, 0)[:rows] for pieces in results)
+        last_output, outputs, h, c = run_in_shards(self._run_shard, parts, self.shards)
         return last_output, outputs, [h, c]
 
-    def _run_kernel(self, sequences: Any, h: Any, c: Any, mask: Any = None) -> tuple[Any, Any, Any, Any]:
+    def _run_shard(self, sequences: Any, h: Any, c: Any, mask: Any = None) -> tuple[Any, Any, Any, Any]:
         if self.go_backwards:
             sequences = tf.reverse(sequences, [1])
             mask = None if mask is None else tf.reverse(mask, [1])
+        return self.run_steps(_swap_rows_and_steps(sequences), h, c, mask)
+
+    def run_steps(self, steps: Any, h: Any, c: Any, mask: Any = None) -> tuple[Any, Any, Any, Any]:
+        """Run the kernel on time-major inputs.
+
+        Args:
+            steps: (steps, rows, features) float32.
+            h: the output before the first step, (rows, units).
+            c: the cell state before the first step, (rows, units).
+            mask: bool (rows, steps), or None.
+
+        Returns:
+            Last output (rows, units), outputs (rows, steps, units), h and c after the last step that is not masked. Without
+            `return_sequences` the outputs have one step.
+        """
         weights = tf.concat([self.cell.kernel, self.cell.recurrent_kernel], axis=0)
         bias = tf.convert_to_tensor(self.cell.bias)
         if mask is None and not self.return_sequences:
-            last_h, last_c = _block_lstm_end(sequences, h, c, weights, bias)
+            last_h, last_c = _block_lstm_end(steps, h, c, weights, bias)
             return last_h, last_h[:, None], last_h, last_c
         if mask is None:
-            hs, cs = _block_lstm(sequences, h, c, weights, bias)
-            return hs[-1], tf.transpose(hs, [1, 0, 2]), hs[-1], cs[-1]
+            hs, cs = _block_lstm(steps, h, c, weights, bias)
+            return hs[-1], _swap_rows_and_steps(hs), hs[-1], cs[-1]
 
         # The kernel knows no mask: it is given each row's real steps in front, and is read where they end.
         done = tf.cumsum(tf.cast(mask, tf.int32), axis=1)
-        hs, cs = _block_lstm(_real_steps_first(sequences, mask, done), h, c, weights, bias)
+        hs, cs = _block_lstm(_real_steps_first(steps, mask, done), h, c, weights, bias)
         count = done[:, -1:]
         last_h, last_c = (_read_steps(series, count - 1)[:, 0] for series in (hs, cs))
         last_output = tf.where(count > 0, last_h, tf.zeros_like(last_h))
@@ -88,7 +98,8 @@ class FusedLSTM(keras.layers.LSTM):  # type: ignore[misc]
             outputs = last_output[:, None]
         return last_output, outputs, tf.where(count > 0, last_h, h), tf.where(count > 0, last_c, c)
 
-    def _fits_kernel(self, mask: Any, training: bool) -> bool:
+    def fits_kernel(self, mask: Any, training: bool) -> bool:
+        """Tell whether the kernel can do what is asked of the layer."""
         return (
             not self.stateful
             and not self.unroll
@@ -104,17 +115,31 @@ class FusedLSTM(keras.layers.LSTM):  # type: ignore[misc]
         )
 
 
+def run_in_shards(run: Callable[..., tuple[Any, ...]], parts: Sequence[Any], shards: int) -> tuple[Any, ...]:
+    """Cut what has a row for each row of a batch into shards, run each, and put their results together again.
+
+    The shards are padded with zeros to the same even number of rows: of an odd one the kernel copies each step, and says so
+    in the log each time.
+    """
+    rows = tf.shape(parts[0])[0]
+    missing = -rows % (2 * shards)
+    padded = [tf.pad(part, [[0, missing], *[[0, 0]] * (len(part.shape) - 1)]) for part in parts]
+    pieces = zip(*(tf.split(part, shards) for part in padded), strict=True)
+    results = zip(*(run(*piece) for piece in pieces), strict=True)
+    return tuple(tf.concat(result, 0)[:rows] for result in results)
+
+
 @tf.custom_gradient  # type: ignore[untyped-decorator]
-def _block_lstm(sequences: Any, h: Any, c: Any, weights: Any, bias: Any) -> tuple[tuple[Any, Any], Any]:
+def _block_lstm(steps: Any, h: Any, c: Any, weights: Any, bias: Any) -> tuple[tuple[Any, Any], Any]:
     """Return the output and the cell state after each step, (steps, rows, units) each."""
-    series, gradient = _run_op(sequences, h, c, weights, bias)
+    series, gradient = _run_op(steps, h, c, weights, bias)
     return series, gradient
 
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]
-def _block_lstm_end(sequences: Any, h: Any, c: Any, weights: Any, bias: Any) -> tuple[tuple[Any, Any], Any]:
+def _block_lstm_end(steps: Any, h: Any, c: Any, weights: Any, bias: Any) -> tuple[tuple[Any, Any], Any]:
     """Return the output and the cell state after the last step, (rows, units) each."""
-    (hs, cs), gradient = _run_op(sequences, h, c, weights, bias)
+    (hs, cs), gradient = _run_op(steps, h, c, weights, bias)
 
     def gradient_of_end(h_grad: Any, c_grad: Any) -> tuple[Any, ...]:
         before = [[tf.shape(hs)[0] - 1, 0], [0, 0], [0, 0]]
@@ -123,16 +148,16 @@ def _block_lstm_end(sequences: Any, h: Any, c: Any, weights: Any, bias: Any) -> 
     return (hs[-1], cs[-1]), gradient_of_end
 
 
-def _run_op(sequences: Any, h: Any, c: Any, weights: Any, bias: Any) -> tuple[tuple[Any, Any], Any]:
+def _run_op(steps: Any, h: Any, c: Any, weights: Any, bias: Any) -> tuple[tuple[Any, Any], Any]:
     """Return outputs and cell states, (steps, rows, units) each, and the function from their gradients to the inputs'.
 
-    Takes `sequences` (rows, steps, features), the states before the first step, and Keras's kernels one above the other: the
+    Takes `steps` (steps, rows, features), the states before the first step, and Keras's kernels one above the other: the
     gates' order i, f, c, o is the op's own.
     TensorFlow 2.21 registers for this op the gradient of its first version, whose gates have another order: a network
     trains with it without an error, and badly.
     """
-    x = _swap_rows_and_steps(sequences)
-    given = {"x": x, "h_prev": h, "cs_prev": c, "w": weights, "b": bias, "seq_len_max": tf.shape(x, out_type=tf.int64)[0]}
+    given = {"x": steps, "h_prev": h, "cs_prev": c, "w": weights, "b": bias}
+    given["seq_len_max"] = tf.shape(steps, out_type=tf.int64)[0]
     given |= {"use_peephole": False, **dict.fromkeys(("wci", "wcf", "wco"), tf.zeros([h.shape[1]]))}
     i, cs, f, o, ci, co, hs = tf.raw_ops.BlockLSTMV2(**given, cell_clip=0.0)
 
@@ -140,30 +165,37 @@ def _run_op(sequences: Any, h: Any, c: Any, weights: Any, bias: Any) -> tuple[tu
         found = tf.raw_ops.BlockLSTMGradV2(**given, i=i, cs=cs, f=f, o=o, ci=ci, co=co, h=hs, cs_grad=cs_grad, h_grad=h_grad)
         sums = (found.h_prev_grad, found.cs_prev_grad, found.w_grad, found.b_grad)
         # Of an empty piece the op leaves them as it found the memory.
-        sums = tuple(tf.where(tf.size(x) > 0, total, tf.zeros_like(total)) for total in sums)
-        return _swap_rows_and_steps(found.x_grad), *sums
+        sums = tuple(tf.where(tf.size(steps) > 0, total, tf.zeros_like(total)) for total in sums)
+        return found.x_grad, *sums
 
     return (hs, cs), gradient
 
 
-def _swap_rows_and_steps(series: Any) -> Any:
-    # As integers: a transpose of floats is oneDNN's, which compiles itself anew for every number of steps.
-    return tf.bitcast(tf.transpose(tf.bitcast(series, tf.int32), [1, 0, 2]), series.dtype)
+@tf.custom_gradient  # type: ignore[untyped-decorator]
+def _swap_rows_and_steps(series: Any) -> tuple[Any, Any]:
+    """Turn (rows, steps, n) into (steps, rows, n), or back."""
+
+    def swap(series: Any) -> Any:
+        # As integers: a transpose of floats is oneDNN's, which compiles itself anew for every number of steps.
+        return tf.bitcast(tf.transpose(tf.bitcast(series, tf.int32), [1, 0, 2]), series.dtype)
+
+    return swap(series), swap
 
 
-def _real_steps_first(sequences: Any, mask: Any, done: Any) -> Any:
+def _real_steps_first(steps: Any, mask: Any, done: Any) -> Any:
     """Move each row's unmasked steps to its front, in order; what then stands behind them is any of its steps.
 
-    `done` (rows, steps) counts the unmasked steps up to each.
+    `steps` is (steps, rows, features), `mask` (rows, steps); `done` (rows, steps) counts the unmasked steps up to each.
     """
-    steps = tf.shape(mask)[1]
+    number = tf.shape(mask)[1]
 
     def move() -> Any:
-        wanted = tf.broadcast_to(tf.range(1, steps + 1), tf.shape(done))
-        return tf.gather(sequences, tf.minimum(tf.searchsorted(done, wanted), steps - 1), batch_dims=1)
+        wanted = tf.broadcast_to(tf.range(1, number + 1), tf.shape(done))
+        places = tf.minimum(tf.searchsorted(done, wanted), number - 1)
+        return _swap_rows_and_steps(_read_steps(steps, places))
 
-    in_front = tf.reduce_all(mask == tf.sequence_mask(done[:, -1], steps))
-    return tf.cond(in_front, lambda: sequences, move)
+    in_front = tf.reduce_all(mask == tf.sequence_mask(done[:, -1], number))
+    return tf.cond(in_front, lambda: steps, move)
 
 
 def _read_steps(series: Any, steps: Any) -> Any:
@@ -194,12 +226,22 @@ class TrimmedNetwork(keras.Model):  # type: ignore[misc]
         ids = tf.cast(ids, tf.int32)
         if self.embedding.mask_zero:
             ids = _real_ids_first(ids)
-            outputs = self.lstm(self._embed(ids), mask=ids != PADDING_ID, training=training)
+            outputs = self._run_lstm(ids, self.lstm.get_initial_state(tf.shape(ids)[0]), ids != PADDING_ID, training)
         else:
-            outputs = self.lstm(self._embed(ids), initial_state=self._state_after_padding(ids), training=training)
+            outputs = self._run_lstm(ids, self._state_after_padding(ids), None, training)
         for layer in self.head:
             outputs = layer(outputs)
         return outputs
+
+    def _run_lstm(self, ids: Any, state: list[Any], mask: Any, training: bool) -> Any:
+        if not self.lstm.fits_kernel(mask, training) or (training and self.lstm.dropout):
+            return self.lstm(self._embed(ids), initial_state=state, mask=mask, training=training)
+
+        def run(ids: Any, h: Any, c: Any, mask: Any = None) -> tuple[Any]:
+            # The ids are turned, not what they stand for, which is many times as large.
+            return self.lstm.run_steps(self._embed(tf.transpose(ids)), h, c, mask)[:1]
+
+        return run_in_shards(run, [ids, *state, *([] if mask is None else [mask])], self.lstm.shards)[0]
 
     def trim(self, ids: npt.NDArray[Any]) -> npt.NDArray[Any]:
         """Cut off the columns of (rows, maxlen) ids that are padding in every row; one is left at the least.
