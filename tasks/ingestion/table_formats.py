@@ -11,17 +11,17 @@ from typing import Any, BinaryIO
 import numpy as np
 import pyarrow as pa
 import pyarrow.csv
-import pyarrow.parquet as pq
 
 from tasks.errors import DataError
 from tasks.ingestion.content import open_content, open_text
 from tasks.ingestion.files import Located
 from tasks.ingestion.labels import RowsAtFault
+from tasks.parquet_batches import iterate_batches, open_parquet
 from tasks.workspace import home
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 EXTENSIONS = tuple(extension + gz for extension in FORMATS for gz in ("", ".gz"))
-ROW_BYTES = 1 << 24
+ROW_BYTES = 1 << 23
 """What a row of CSV, TSV or JSONL may have at the most, and a batch has about."""
 PARQUET_ROWS = 8_192
 
@@ -175,10 +175,9 @@ def _read_parquet(stream: BinaryIO, wanted: list[str], where: str) -> Iterator[C
         raise DataError(f"{where} is empty")
     rows = 0
     try:
-        # With a buffer, a row group's columns are read a piece at a time: many files have one row group for all rows.
-        file = pq.ParquetFile(stream, buffer_size=1 << 20)
+        file = open_parquet(stream)
         _check_columns(file.schema_arrow.names, wanted, where)
-        for batch in file.iter_batches(PARQUET_ROWS, columns=wanted):
+        for batch in iterate_batches(file, PARQUET_ROWS, wanted):
             pa.Table.from_batches([batch]).validate(full=True)
             yield {name: batch[name] for name in wanted}
             rows += len(batch)

@@ -85,7 +85,7 @@ def read_tables(data: DataConfig, spool: BinaryIO) -> Corpus:
                 file_splits = np.full(len(file_labels), split, dtype=object)
                 if not split:
                     is_test = draw_rows(file_labels, data.test_fraction, data.split_seed, purpose="test")
-                    file_splits = np.where(is_test, "test", "train").astype(object)
+                    file_splits = np.array(["train", "test"], dtype=object)[is_test.astype(np.int8)]
             labels.append(file_labels)
             splits.append(file_splits)
     return Corpus(_spooled_texts(spool), np.concatenate(labels), np.concatenate(splits))

@@ -12,6 +12,7 @@ import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
 from tasks.handles import Split
+from tasks.parquet_batches import iterate_batches, open_parquet
 from tasks.served_model import PADDING_ID, UNKNOWN_ID, TextEncoder
 
 SPLITS: tuple[Split, ...] = get_args(Split)
@@ -28,7 +29,7 @@ class SplitShares(NamedTuple):
 
 def read_train_texts(reviews_path: Path) -> Iterator[pa.Array]:
     """Yield the texts of the train split, batch by batch."""
-    for batch in pq.ParquetFile(reviews_path).iter_batches(BATCH_ROWS, columns=["text", "split"]):
+    for batch in iterate_batches(open_parquet(reviews_path), BATCH_ROWS, ["text", "split"]):
         yield batch["text"].filter(pc.equal(batch["split"], "train"))
 
 
@@ -55,7 +56,7 @@ def write_arrays(
             for split in SPLITS
         }
         first_row = 0
-        for batch in pq.ParquetFile(reviews_path).iter_batches(BATCH_ROWS):
+        for batch in iterate_batches(open_parquet(reviews_path), BATCH_ROWS, ["text", "label"]):
             ids, lengths = encoder.encode(batch["text"])
             unknown = np.add.reduceat(ids == UNKNOWN_ID, np.cumsum(lengths, dtype=np.int64) - lengths, dtype=np.int64)
             padded, labels = encoder.pad(ids, lengths), batch["label"].to_numpy()

@@ -8,10 +8,10 @@ import numpy as np
 import pandas as pd
 import pyarrow as pa
 import pyarrow.compute as pc
-import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from tasks.errors import DataError
+from tasks.parquet_batches import iterate_batches, open_parquet
 from tasks.validation.repeats import digest_texts, find_conflicts, find_leaks, find_repeats, number_texts
 
 TEXT_TYPES = ["string", "large_string"]
@@ -31,10 +31,10 @@ class ReviewsTable(NamedTuple):
 
     `columns` has one row: the Parquet type of each column, by its name. `rows` is indexed by row number and holds what
     can be derived from the columns that are there in the right type:
-    `text` (20 characters of it: all that rules on texts look at), `characters` (of the whole text; none where it is blank), `label`, `split`,
-    `role` (the split, or 'excluded'), `part` ('test', or 'train' for train and validation, which is cut from it), and the
-    marks, 0 or 1: `repeats` an earlier row of its part, `leaked` (a test row that stands in train or validation) and
-    `conflicting` (its text stands under two labels).
+    `text` (20 characters of it: all that rules on texts look at), `characters` (of the whole text; none where it is
+    blank), `label`, `split`, `role` (the split, or 'excluded'), `part` ('test', or 'train' for train and validation, which
+    is cut from it), and the marks, 0 or 1: `repeats` an earlier row of its part, `leaked` (a test row that stands in train
+    or validation) and `conflicting` (its text stands under two labels).
     """
 
     columns: pd.DataFrame
@@ -53,13 +53,13 @@ def read_reviews_table(path: Path, *, drop_leaked: bool) -> ReviewsTable:
         DataError: the file is missing or no Parquet.
     """
     try:
-        file = pq.ParquetFile(path)
+        file = open_parquet(path)
         types: dict[str, str] = {}
         for field in file.schema_arrow:
             types[field.name] = f"{types[field.name]} and {field.type}" if field.name in types else str(field.type)
         usable = [name for name, accepted in COLUMN_TYPES.items() if types.get(name) in accepted]
         none = pa.RecordBatch.from_pylist([], pa.schema([file.schema_arrow.field(name) for name in usable]))
-        batches = chain([none], file.iter_batches(BATCH_ROWS, columns=usable))
+        batches = chain([none], iterate_batches(file, BATCH_ROWS, usable))
         condensed = pa.Table.from_batches([_condense(batch) for batch in batches])
     except (OSError, pa.ArrowException) as error:
         raise DataError(f"{path} cannot be read as Parquet: {error}") from error

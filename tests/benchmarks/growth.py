@@ -1,6 +1,6 @@
 """How time and memory of the data stages grow with the number of reviews.
 
-python -m tests.benchmarks.growth [--rows 25000 250000 1000000] [--format csv.gz] [--folder DIR] [--json FILE]
+python -m tests.benchmarks.growth [--rows 25000 250000 1000000] [--format csv.gz] [--through STAGE] [--folder DIR] [--json FILE]
 
 Each stage runs in a fresh process, through the stage's plain function. Seconds are those of the function, without imports;
 the peak is the process's largest resident memory, with imports and whatever pages of files it mapped.
@@ -38,8 +38,7 @@ def generate(folder: Path, rows: int, extension: str) -> Callable[[], Any]:
     path = folder / f"source.{extension}"
 
     def write_text() -> None:
-        opened = gzip.open(path, "wb", compresslevel=1) if extension.endswith(".gz") else path.open("wb")
-        with opened as file:
+        with gzip.open(path, "wb", compresslevel=1) if extension.endswith(".gz") else path.open("wb") as file:
             if extension.startswith("csv"):
                 with pyarrow.csv.CSVWriter(file, SCHEMA) as writer:
                     for batch in generate_reviews(rows):
@@ -114,18 +113,18 @@ def measure(stage: str, folder: Path, rows: int, extension: str) -> dict[str, An
     return {
         "rows": rows,
         "stage": stage,
-        "seconds": round(seconds, 2),
-        "seconds_per_1000_rows": round(seconds / rows * 1000, 4),
+        "seconds": round(seconds, 4),
+        "seconds_per_1000_rows": round(seconds / rows * 1000, 6),
         "peak_rss_mib": round(peak),
     }
 
 
-def measure_all(sizes: list[int], extension: str, parent: Path | None) -> list[dict[str, Any]]:
-    """Run every stage for every size, one at a time, each in a process of its own."""
+def measure_all(sizes: list[int], stages: list[str], extension: str, parent: Path | None) -> list[dict[str, Any]]:
+    """Run the stages for every size, one at a time, each in a process of its own."""
     measured = []
     for rows in sizes:
         with tempfile.TemporaryDirectory(dir=parent) as name:
-            for stage in STAGES:
+            for stage in stages:
                 spawning = multiprocessing.get_context("spawn")
                 with ProcessPoolExecutor(1, mp_context=spawning) as process:
                     measured.append(process.submit(measure, stage, Path(name), rows, extension).result())
@@ -170,10 +169,12 @@ def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--rows", type=int, nargs="+", default=ROWS)
     parser.add_argument("--format", choices=FORMATS, default="parquet", help="of the source")
+    parser.add_argument("--through", choices=STAGES, default=list(STAGES)[-1], help="the last stage to run")
     parser.add_argument("--folder", type=Path, help="where the data lies meanwhile: some GB for a million reviews")
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
-    measured = measure_all(sorted(arguments.rows), arguments.format, arguments.folder)
+    stages = list(STAGES)[: list(STAGES).index(arguments.through) + 1]
+    measured = measure_all(sorted(arguments.rows), stages, arguments.format, arguments.folder)
     show(measured)
     if arguments.json:
         arguments.json.write_text(json.dumps(measured, indent=1))

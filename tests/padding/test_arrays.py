@@ -1,7 +1,11 @@
+from collections import Counter
+
 import numpy as np
 import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
+from hypothesis import given
+from hypothesis import strategies as st
 
 from tasks.padding import arrays
 from tasks.padding.arrays import read_train_texts, write_arrays
@@ -28,9 +32,18 @@ def test_counts_add_up_over_batches_and_ties_are_alphabetical():
     assert fit_vocabulary([pa.array(["b c"]), pa.array(["a c b c"])], 3) == ("c", "b", "a")
 
 
+@given(batches=st.lists(st.lists(st.lists(st.sampled_from("abcdefgh")).map(" ".join)), max_size=12), size=st.integers(1, 9))
+def test_the_vocabulary_is_that_of_a_plain_count(batches, size):
+    counts = Counter(word for texts in batches for text in texts for word in text.split())
+    ranked = sorted(counts, key=lambda word: (-counts[word], word))
+    assert fit_vocabulary([pa.array(texts, pa.string()) for texts in batches], size) == tuple(ranked[:size])
+
+
+@pytest.mark.parametrize("group_rows", [2, 4, 6])
 @pytest.mark.parametrize("batch_rows", [1, 2, 8192])
-def test_each_split_gets_its_rows_whatever_the_batches(reviews_path, tmp_path, monkeypatch, batch_rows):
+def test_each_split_gets_its_rows_whatever_the_batches(reviews_path, tmp_path, monkeypatch, batch_rows, group_rows):
     monkeypatch.setattr(arrays, "BATCH_ROWS", batch_rows)
+    pq.write_table(pq.read_table(reviews_path), reviews_path, row_group_size=group_rows)
     encoder = TextEncoder(("good", "bad", "film"), vocabulary_size=7, maxlen=4)
     rows, shares = write_arrays(reviews_path, encoder, np.array([2]), tmp_path)
     assert rows == {"train": 2, "validation": 1, "test": 2}
@@ -46,3 +59,10 @@ def test_each_split_gets_its_rows_whatever_the_batches(reviews_path, tmp_path, m
     assert [str(array.dtype) for array in load.values()] == ["uint16", "int64", "int8", "int32", "uint16"]
     assert shares["test"] == (1.0, 4 / 9, 0.0)
     assert shares["train"] == (0.0, 0.0, 3 / 8)
+
+
+def test_a_split_without_rows_has_empty_arrays(reviews_path, tmp_path):
+    rows, shares = write_arrays(reviews_path, TextEncoder(("good",), 7, 4), np.array([1]), tmp_path)
+    assert rows["validation"] == 0
+    assert shares["validation"] == (0.0, 0.0, 0.0)
+    assert np.load(tmp_path / "ids_validation.npy", mmap_mode="r").shape == (0, 4)

@@ -3,6 +3,7 @@
 import numpy as np
 import pytest
 
+from tasks.validation import padded_table
 from tests.validation.conftest import VOCABULARY
 
 BETWEEN = "(expect_column_values_to_be_between)"
@@ -40,6 +41,17 @@ def test_a_faulty_value_fails_its_rule_alone(arrays, check_arrays, file, where, 
     report = check_arrays(arrays)
     assert report.failures == (failure,)
     assert not report.passed
+
+
+def test_many_blocks_of_rows_are_told_as_one(arrays, check_arrays, monkeypatch):
+    monkeypatch.setattr(padded_table, "BLOCK_ROWS", 7)
+    arrays["ids_train"][100, 7] = VOCABULARY
+    arrays["ids_test"] = np.asfortranarray(arrays["ids_test"])
+    arrays["ids_test"][39] = 0
+    assert check_arrays(arrays).failures == (
+        f"id is not below the vocabulary's {VOCABULARY} {BETWEEN}: 1 row, first 100",
+        f"row is all padding {BETWEEN}: 1 row, first 199",
+    )
 
 
 def test_a_negative_id_fails_beside_its_type(arrays, check_arrays):

@@ -8,6 +8,7 @@ import pyarrow.parquet as pq
 import pytest
 
 from tasks.errors import DataError
+from tasks.validation import reviews_table
 from tests.validation.conftest import SCHEMA
 
 NOTHING_FAILS = {"fail_above": 1.0, "warn_above": 1.0}
@@ -93,9 +94,51 @@ def test_no_rows_at_all_fail(clean, check):
     assert "mean_characters" not in report.measured
 
 
-def test_a_text_that_starts_with_a_page_of_blanks_is_not_blank(clean, check):
-    clean.loc[4, "text"] = " " * 500 + "good"
+@pytest.mark.parametrize("characters", [10, 21, 500])
+@pytest.mark.parametrize("blank", [" ", "\ufeff", "\u200b", "\n"])
+def test_a_text_that_is_seen_late_is_not_blank(clean, check, characters, blank):
+    clean.loc[4, "text"] = blank * characters + "good"
     assert check(clean).passed
+
+
+class TestRowGroups:
+    """Reviews that are read in many batches from many row groups."""
+
+    @pytest.fixture
+    def check_grouped(self, write, check_again, monkeypatch):
+        def check_grouped(frame, **validation):
+            reviews = write(frame)
+            path = reviews.file("reviews.parquet")
+            whole = check_again(reviews, **validation)
+            pq.write_table(pq.read_table(path), path, row_group_size=7)
+            monkeypatch.setattr(reviews_table, "BATCH_ROWS", 3)
+            return whole, check_again(reviews, **validation)
+
+        return check_grouped
+
+    def test_they_give_the_same_report_as_one(self, clean, check_grouped):
+        clean.loc[[1, 120, 190], "text"] = clean.loc[0, "text"]
+        clean.loc[[60, 199], "text"] = None
+        clean.loc[[17, 18, 19], "text"] = "  "
+        whole, grouped = check_grouped(clean, max_characters=18)
+        assert whole.sha256 == grouped.sha256
+        assert whole.model_copy(update={"path": ""}) == grouped.model_copy(update={"path": ""})
+
+    def test_what_repeats_across_them_is_found_and_named_by_row(self, clean, check_grouped):
+        clean.loc[[100, 150, 180], "text"] = clean.loc[2, "text"]
+        clean.loc[101, "text"] = clean.loc[2, "text"]
+        _, report = check_grouped(clean, duplicates=NOTHING_FAILS, conflicts=NOTHING_FAILS, drop_leaked=True)
+        assert report.measured["duplicates_train"] == 3
+        assert report.measured["leaked_test_rows"] == 1
+        assert report.measured["conflicting_rows"] == 5
+        assert _excluded(report).tolist() == [180]
+
+    def test_faulty_rows_are_counted_over_the_whole_file(self, clean, check_grouped):
+        clean.loc[[17, 40, 99, 100, 150, 199], "text"] = "\t"
+        _, report = check_grouped(clean)
+        assert report.failures == (
+            "text is blank (expect_column_values_to_not_match_regex): 6 rows, first 17, 40, 99, 100, 150",
+        )
 
 
 class TestColumns:
