@@ -39,8 +39,8 @@ class Section(BaseModel):
 class DataConfig(Section):
     """Where the labelled reviews come from and how they are split.
 
-    `path` and `test_path` are local paths or fsspec URLs, without credentials. A table with `split_column` names each row's split itself;
-    without it, and without `test_path`, `test_fraction` of its rows become test, stratified by label.
+    `path` and `test_path` are local paths or fsspec URLs, without credentials. A table with `split_column` names each row's
+    split itself; without it, and without `test_path`, `test_fraction` of its rows become test, stratified by label.
     """
 
     source: Literal["imdb", "npz", "folder", "table", "sample"]

@@ -17,7 +17,7 @@ import typer
 
 from configs.environment import set_library_defaults
 from flows import cache_commands
-from flows.terminal import err, native_messages_in, out, print_error, print_result, print_table, show_log_lines
+from flows.terminal import err, keep_native_messages, out, print_error, print_result, print_table, show_log_lines
 from tasks.errors import ConfigError, InputError, RepriseError
 from tasks.workspace import home
 
@@ -85,17 +85,18 @@ def train(
         raise InputError(f"--report {report}: there is no folder {report.parent}")
     out.print(note, soft_wrap=True)
     show_log_lines()
+    keep_native_messages(home() / "logs" / "native.log")
 
     from flows.servers import await_answer, start_prefect_api
 
     api = start_prefect_api(home() / "logs")
     # What every training needs is imported, and MLflow's store made, while the API starts.
-    with native_messages_in(home() / "logs" / "tensorflow.log"):
-        import tasks.training.fitting  # noqa: F401
     from flows.training import training
+    from tasks.imports import import_ahead
     from tasks.report import write_json
     from tasks.tracking import connect
 
+    import_ahead("tasks.validation.validate", "tasks.training.fitting", "tasks.evaluation.figures", "tasks.evaluation.metrics")
     connect()
     if api is not None:
         await_answer(api)
@@ -124,8 +125,8 @@ def predict(
     if not reviews:
         raise InputError("no review: give it as an argument, or one a line on standard input")
     chosen = find_version(_choose_model(model), version).summary
-    with native_messages_in(home() / "logs" / "tensorflow.log"):
-        predictions = score_texts(chosen, reviews)
+    keep_native_messages(home() / "logs" / "native.log")
+    predictions = score_texts(chosen, reviews)
     if as_json:
         print(json.dumps([{"text": text, **prediction} for text, prediction in zip(reviews, predictions, strict=True)]))  # noqa: T201
         return

@@ -4,8 +4,7 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -44,20 +43,16 @@ def show_log_lines() -> None:
         logging.getLogger(noisy).setLevel(logging.WARNING)
 
 
-@contextmanager
-def native_messages_in(path: Path) -> Iterator[None]:
-    """Send what is written to standard error in the block to a file: TensorFlow's C++ greets at every start, unasked."""
+def keep_native_messages(path: Path) -> None:
+    """From now on, append what C++ libraries write to standard error to a file: TensorFlow greets at every start, unasked.
+
+    What Python writes there still goes to the terminal.
+    """
     path.parent.mkdir(parents=True, exist_ok=True)
     sys.stderr.flush()
-    kept = os.dup(2)
-    try:
-        with path.open("wb") as file:
-            os.dup2(file.fileno(), 2)
-        yield
-    finally:
-        sys.stderr.flush()
-        os.dup2(kept, 2)
-        os.close(kept)
+    sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=sys.stderr.encoding, errors=sys.stderr.errors)
+    with path.open("ab") as file:
+        os.dup2(file.fileno(), 2)
 
 
 def print_error(message: str) -> None:
