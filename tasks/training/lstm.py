@@ -148,7 +148,9 @@ def _block_lstm_end(steps: Any, h: Any, c: Any, weights: Any, bias: Any) -> tupl
     return (hs[-1], cs[-1]), gradient_of_end
 
 
-def _run_op(steps: Any, h: Any, c: Any, weights: Any, bias: Any) -> tuple[tuple[Any, Any], Any]:
+def _run_op(
+    steps: Any, h: Any, c: Any, weights: Any, bias: Any
+) -> tuple[tuple[Any, Any], Callable[[Any, Any], tuple[Any, ...]]]:
     """Return outputs and cell states, (steps, rows, units) each, and the function from their gradients to the inputs'.
 
     Takes `steps` (steps, rows, features), the states before the first step, and Keras's kernels one above the other: the
