@@ -12,8 +12,10 @@ from tasks.ingestion.splits import hold_out_validation
 from tasks.stage import cached_stage
 from tasks.workspace import sha256_of_file
 
+PARQUET_BATCHES = Path(__file__).parents[1] / "parquet_batches.py"
 
-@cached_stage("ingestion", identity=source_digest)
+
+@cached_stage("ingestion", identity=source_digest, uses=(PARQUET_BATCHES,))
 def ingest(folder: Path, data: DataConfig) -> Reviews:
     """Read the source, take validation out of train, and write `reviews.parquet` and, if given, `vocabulary.json`."""
     with TemporaryFile(dir=folder) as spool:

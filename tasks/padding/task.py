@@ -13,9 +13,10 @@ from tasks.stage import cached_stage
 from tasks.workspace import sha256_of_file
 
 SERVED_MODEL = Path(__file__).parents[1] / "served_model.py"
+PARQUET_BATCHES = Path(__file__).parents[1] / "parquet_batches.py"
 
 
-@cached_stage("padding", uses=(SERVED_MODEL,))
+@cached_stage("padding", uses=(SERVED_MODEL, PARQUET_BATCHES))
 def pad_reviews(folder: Path, reviews: Reviews, report: ValidationReport, padding: PaddingConfig) -> PaddedReviews:
     """Encode and pad every split, with the source's own vocabulary or one fitted on the train split.
 

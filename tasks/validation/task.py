@@ -6,8 +6,10 @@ from configs.schema import ValidationConfig
 from tasks.handles import PaddedReviews, Reviews, ValidationReport
 from tasks.stage import cached_stage
 
+PARQUET_BATCHES = Path(__file__).parents[1] / "parquet_batches.py"
 
-@cached_stage("validation")
+
+@cached_stage("validation", uses=(PARQUET_BATCHES,))
 def validate_reviews(folder: Path, reviews: Reviews, validation: ValidationConfig) -> ValidationReport:
     """Check raw reviews; a report that did not pass is returned, not raised, so that it can be logged first."""
     from tasks.validation.validate import check_reviews  # importing Great Expectations takes seconds
@@ -15,7 +17,7 @@ def validate_reviews(folder: Path, reviews: Reviews, validation: ValidationConfi
     return check_reviews(folder, reviews, validation)
 
 
-@cached_stage("padding validation")
+@cached_stage("padding validation", uses=(PARQUET_BATCHES,))
 def validate_padded(folder: Path, padded: PaddedReviews) -> ValidationReport:
     """Check padded reviews; a report that did not pass is returned, not raised, so that it can be logged first."""
     from tasks.validation.validate import check_padded
