@@ -32,7 +32,11 @@ def training(config: Config, tags: Mapping[str, str] | None = None, force: bool 
     """
     recover_killed_runs()
     run_tags = {"prefect.flow_run_id": str(flow_run.id), **(tags or {})}
-    with recorded_stages(force=force) as stages, training_run(config, name=flow_run.name, tags=run_tags) as run:
+    with (
+        FreshProcess() as fresh,
+        recorded_stages(force=force) as stages,
+        training_run(config, name=flow_run.name, tags=run_tags) as run,
+    ):
         reviews = ingest(config.data)
 
         validation = validate_reviews(reviews, config.validation)
@@ -46,14 +50,13 @@ def training(config: Config, tags: Mapping[str, str] | None = None, force: bool 
         require_passed(padded_validation)
         log_padding(run, padded)
 
-        with FreshProcess() as fresh:
-            model = train(padded, config.padding, config.model, config.training, run)
-            log_training(run, model)
+        model = train(padded, config.padding, config.model, config.training, run)
+        log_training(run, model)
 
-            evaluation = evaluate(model, padded, reviews, config.evaluation, run)
-            log_evaluation(run, evaluation, step=model.epochs_run)
+        evaluation = evaluate(model, padded, reviews, config.evaluation, run)
+        log_evaluation(run, evaluation, step=model.epochs_run)
 
-            version = register(model, evaluation, padded, reviews, config, run, fresh)
+        version = register(model, evaluation, padded, reviews, config, run, fresh)
         decision = decide(version, evaluation, config)
 
         result = RunResult(run, reviews, validation, padded, model, evaluation, version, decision, stages)
