@@ -61,6 +61,8 @@ def write_report(result: RunResult, config: Config) -> str:
             "",
             f"**{result.decision.outcome}**: {result.decision.reason}",
             "",
+            *_run_lines(result),
+            "",
             f"## Test metrics ({evaluation.rows:,} reviews)",
             "",
             *metrics_table(evaluation),
@@ -197,6 +199,15 @@ def data_lines(reviews: Reviews, padded: PaddedReviews) -> list[str]:
         f"- Cut to {padded.maxlen} words: {padded.truncated_share['train']:.1%} of the train reviews; "
         f"unknown words: {padded.out_of_vocabulary_share['train']:.1%}; "
         f"padding: {padded.padding_share['train']:.1%} of the cells",
+    ]
+
+
+def _run_lines(result: RunResult) -> list[str]:
+    run, version = result.run, result.version
+    named = f"[`{run.run_id}`]({run.url})" if run.url else f"`{run.run_id}`"
+    return [
+        f"- MLflow run {named} in the experiment `{run.experiment}`",
+        f"- Model `{version.model_uri}`; `reprise show {version.version} --model {version.name}` tells of it",
     ]
 
 

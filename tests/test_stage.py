@@ -228,7 +228,9 @@ def test_editing_a_room_runs_its_stages_again_and_those_of_no_other(prefect_api,
     assert build(module=load(untouched))[1] is True
 
 
-@pytest.mark.parametrize(("room", "uses"), [("ingestion", set()), ("validation", set()), ("padding", {"tasks.served_model"})])
+@pytest.mark.parametrize(
+    ("room", "uses"), [("ingestion", {"tasks.served_model"}), ("validation", set()), ("padding", {"tasks.served_model"})]
+)
 def test_a_cached_room_imports_no_code_that_its_key_leaves_out(room, uses):
     """What is left out on purpose has no say in a result's content: errors, and the machinery of stages itself."""
     left_out = {"tasks.errors", "tasks.stage", "tasks.workspace"}

@@ -81,8 +81,11 @@ def read_word_index(file: Located) -> list[str]:
     """Return the words of a JSON object of word -> rank, from rank 1 on.
 
     Raises:
-        DataError: The file is missing or unreadable, its ranks are not 1, 2, 3, ..., or a word is empty or holds a space.
+        DataError: The file is missing or unreadable, its ranks are not 1, 2, 3, ..., or a word is none to the tokenizer, which
+            would then not give its rank back.
     """
+    from tasks.served_model import tokenize  # imports MLflow, for which looking at a path must not wait
+
     try:
         ranks = json.loads(read_bytes(file))
     except (ValueError, RecursionError) as error:
@@ -97,6 +100,15 @@ def read_word_index(file: Located) -> list[str]:
             raise DataError(f"{file.name} is no word index: the word {word!r} is empty or holds a space")
         if any("\ud800" <= letter <= "\udfff" for letter in word):
             raise DataError(f"{file.name} is no word index: the word {word!r} is no valid text")
+    found, lengths = tokenize(pa.array(words, pa.string()))
+    if (lengths != 1).any():
+        word = words[int((lengths != 1).argmax())]
+        raise DataError(f"{file.name} is no word index: the tokenizer takes {word!r} for more than one word, or for none")
+    other = pc.not_equal(found, pa.array(words, pa.string())).to_numpy(zero_copy_only=False)
+    if other.any():
+        first = int(other.argmax())
+        told = f"the tokenizer writes {words[first]!r} in another way, as {found[first]}"
+        raise DataError(f"{file.name} is no word index: {told}")
     return words
 
 

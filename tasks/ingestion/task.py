@@ -12,10 +12,11 @@ from tasks.ingestion.splits import hold_out_validation
 from tasks.stage import cached_stage
 from tasks.workspace import sha256_of_file
 
+SERVED_MODEL = Path(__file__).parents[1] / "served_model.py"
 PARQUET_BATCHES = Path(__file__).parents[1] / "parquet_batches.py"
 
 
-@cached_stage("ingestion", identity=source_digest, uses=(PARQUET_BATCHES,))
+@cached_stage("ingestion", identity=source_digest, uses=(PARQUET_BATCHES, SERVED_MODEL))
 def ingest(folder: Path, data: DataConfig) -> Reviews:
     """Read the source, take validation out of train, and write `reviews.parquet` and, if given, `vocabulary.json`."""
     with TemporaryFile(dir=folder) as spool:

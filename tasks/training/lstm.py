@@ -132,8 +132,7 @@ def run_in_shards(run: Callable[..., tuple[Any, ...]], parts: Sequence[Any], sha
 @tf.custom_gradient  # type: ignore[untyped-decorator]
 def _block_lstm(steps: Any, h: Any, c: Any, weights: Any, bias: Any) -> tuple[tuple[Any, Any], Any]:
     """Return the output and the cell state after each step, (steps, rows, units) each."""
-    series, gradient = _run_op(steps, h, c, weights, bias)
-    return series, gradient
+    return _run_op(steps, h, c, weights, bias)
 
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]

@@ -110,6 +110,8 @@ def check_prefect_artifacts(result):
     artifacts = {artifact.key: artifact.data for artifact in found}
     assert set(artifacts) == {"training-report", "stage-seconds"}
     assert artifacts["training-report"].startswith("# slice-lstm version 2")
+    assert result.run.run_id in artifacts["training-report"]
+    assert "models:/slice-lstm/2" in artifacts["training-report"]
     stages = json.loads(artifacts["stage-seconds"])
     assert [(row["stage"], row["reused"]) for row in stages] == [(stage, stage in CACHED) for stage in STAGES]
 

@@ -229,6 +229,9 @@ def test_a_second_name_beside_the_npz_is_found(write_npz, tmp_path):
         ('{"a": 1, "b": 3}', "ranks are not 1 to 2, each once"),
         ('{"a b": 1}', "'a b' is empty or holds a space"),
         ('{"": 1}', "'' is empty or holds a space"),
+        ('{"good": 1, "well-known": 2}', "'well-known' for more than one word"),
+        ('{"good": 1, "!": 2}', "'!' for more than one word, or for none"),
+        ('{"good": 1, "Film": 2}', "'Film' in another way, as film"),
         ('{"\\ud800": 1}', "no valid text"),
     ],
 )
