@@ -3,7 +3,7 @@
 python -m tests.benchmarks.growth [--rows 25000 250000 1000000] [--format csv.gz] [--through STAGE] [--folder DIR] [--json FILE]
 
 Each stage runs in a fresh process, through the stage's plain function. Seconds are those of the function, without imports:
-by the clock, and of CPU, of which the first exceed the second by what the process waited, for the disk or for others, or was stopped.
+by the clock, and of CPU, which are fewer by what the process waited for the disk or for others, or was stopped.
 The peak is the process's largest resident memory, with imports and whatever pages of files it mapped.
 """
 
