@@ -3,7 +3,7 @@
 python -m tests.benchmarks.growth [--rows 25000 250000 1000000] [--format csv.gz] [--through STAGE] [--folder DIR] [--json FILE]
 
 Each stage runs in a fresh process, through the stage's plain function. Seconds are those of the function, without imports:
-by the clock, and of CPU, of which the first exceed the second by what the process waited for the disk or for other processes.
+by the clock, and of CPU, which are fewer by what the process waited for the disk or for others, or was stopped.
 The peak is the process's largest resident memory, with imports and whatever pages of files it mapped.
 """
 
@@ -18,6 +18,7 @@ from concurrent.futures import ProcessPoolExecutor
 from pathlib import Path
 from typing import Any
 
+from rich.box import SIMPLE
 from rich.console import Console
 from rich.table import Table
 
@@ -135,8 +136,9 @@ def measure_all(sizes: list[int], stages: list[str], extension: str, parent: Pat
 
 def show(measured: list[dict[str, Any]]) -> None:
     """Print a table: what each stage took, and how that grew from the size before."""
-    table = Table("stage")
-    for name in ("reviews", "seconds", "per 1,000", "grown", "CPU s", "grown", "peak MiB", "grown"):
+    table = Table(box=SIMPLE, padding=0, pad_edge=False)  # to fit 80 columns
+    table.add_column("stage", no_wrap=True)
+    for name in ("reviews", "s", "s/1,000", "grown", "CPU s", "grown", "peak MiB", "grown"):
         table.add_column(name, justify="right")
     for stage in STAGES:
         before = None
