@@ -91,6 +91,8 @@ def train(
 
     api = start_prefect_api(home() / "logs")
     # What every training needs is imported, and MLflow's store made, while the API starts.
+    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
+
     from flows.training import training
     from tasks.imports import import_ahead
     from tasks.report import write_json
@@ -100,7 +102,10 @@ def train(
     connect()
     if api is not None:
         await_answer(api)
-    result = training(resolved, tags={"data.note": note}, force=force)
+    # An API that ends with the command has nobody to miss a heartbeat, and to end their thread takes up to a second.
+    unwatched = {} if api is None else {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
+    with temporary_settings(unwatched):
+        result = training(resolved, tags={"data.note": note}, force=force)
     print_result(result)
     if report is not None:
         report.write_text(json.dumps(write_json(result, resolved), indent=1), encoding="utf-8")
