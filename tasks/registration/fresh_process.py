@@ -16,7 +16,7 @@ def main() -> None:
         RuntimeError: the model imported a package of this project, which is not there where it is served.
     """
     atexit.register(gc.freeze)  # else Python takes TensorFlow's objects apart one by one, and the parent waits
-    import keras  # noqa: F401 (loaded while the parent still trains, so that the answer comes at once)
+    import keras  # noqa: F401 (loaded while the parent reads data and trains, so that the answer comes at once)
     import mlflow
     import tensorflow  # noqa: F401
 

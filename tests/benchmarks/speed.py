@@ -138,7 +138,7 @@ PARTS: dict[str, Callable[[argparse.Namespace, Path, Table], dict[str, Any]]] = 
 def pad_imdb(npz: Path, scratch: Path) -> Path:
     """Return a folder of the padded arrays of `configs/imdb.yaml`."""
     train(npz, scratch / "padding", "training.epochs=1")
-    return next((scratch / "padding/.reprise/stages/padding").glob("*"))
+    return next((scratch / "padding/.reprise/stages/padding").glob("[!.]*"))  # beside it lies a lock file
 
 
 def train(npz: Path, workspace: Path, *assignments: str, force: bool = False) -> dict[str, Any]:
