@@ -155,7 +155,10 @@ class TrainingConfig(Section):
 
 
 class EvaluationConfig(Section):
-    """How the test split is scored. `length_bands` are the upper bounds, in words, of all slices but the last."""
+    """How the test split is scored. `length_bands` are the upper bounds, in words, of all slices but the last.
+
+    `audit_fraction` of the test rows are sealed: scored at a promotion alone, and never to choose.
+    """
 
     batch_size: Positive = 512
     threshold: Fraction = 0.5
@@ -163,6 +166,7 @@ class EvaluationConfig(Section):
     bootstrap_samples: Annotated[int, Field(ge=100)] = 1000
     length_bands: Annotated[list[Positive], Field(min_length=1)] = [100, 200, 300]
     mistakes: Positive = 50
+    audit_fraction: Annotated[float, Field(ge=0, lt=1)] = 0.2
 
     @model_validator(mode="after")
     def _bands_rise(self) -> Self:
@@ -171,16 +175,39 @@ class EvaluationConfig(Section):
         return self
 
 
-class RegistrationConfig(Section):
-    """Registered model and the absolute floors of test metrics below which no version becomes champion.
+class GateConfig(Section):
+    """What a challenger must be shown to be, on the gate rows, before it replaces the champion.
 
-    `{dataset}` in `model_name` stands for the dataset's name.
+    All differences are of accuracy, as shares. With `promote_if: better` the interval of the gain must lie above
+    `required_gain`; with `not_worse` above minus `non_inferiority_margin`, and the gain itself reach `required_gain`. No
+    champion may lie more than `non_inferiority_margin` below the best ever promoted, and no slice be shown to lose more than
+    `slice_margin`. A gain below `noise_multiple` times the spread between seeds, where that was measured, decides nothing.
+    """
+
+    promote_if: Literal["better", "not_worse"] = "better"
+    confidence: Fraction = 0.95
+    required_gain: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    non_inferiority_margin: Fraction = 0.005
+    slice_margin: Annotated[float, Field(ge=0, lt=1)] = 0.03
+    max_calibration_error: Share = 0.1
+    max_latency_ratio: Annotated[float, Field(gt=0)] = 2.0
+    max_size_ratio: Annotated[float, Field(gt=0)] = 2.0
+    noise_multiple: Annotated[float, Field(ge=0)] = 1.0
+
+
+class RegistrationConfig(Section):
+    """Registered model, the check that its files can be loaded and used, and the gate that it must pass to be champion.
+
+    `{dataset}` in `model_name` stands for the dataset's name. `floors` are the least values of the metrics on the gate rows.
     """
 
     model_name: Annotated[str, Field(min_length=1, pattern=r"^[^/:]+$")] = "{dataset}-lstm"
     floors: Annotated[dict[Metric, Share], Field(min_length=1)] = {"accuracy": 0.8, "roc_auc": 0.85}
     load_check_rows: Positive = 100
     load_check_tolerance: Annotated[float, Field(gt=0)] = 1e-6
+    load_check_seconds: Annotated[float, Field(gt=0)] = 120.0
+    load_check_mebibytes: Positive = 4096
+    gate: GateConfig = GateConfig()
 
 
 class TrackingConfig(Section):

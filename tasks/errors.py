@@ -46,3 +46,11 @@ class ModelMismatch(RepriseError):
 
 class RegistryError(RepriseError):
     """The MLflow server could not be reached or refused."""
+
+
+class GateClosed(RepriseError):
+    """The champion, its files or its record are not what they were: nothing is promoted until that is mended."""
+
+
+class StaleBase(RepriseError):
+    """Another promotion came first: the champion is no longer the one that was compared with."""

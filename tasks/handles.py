@@ -11,7 +11,7 @@ Split = Literal["train", "validation", "test"]
 class Handle(BaseModel):
     """Base of every handle."""
 
-    model_config = ConfigDict(frozen=True, extra="forbid")
+    model_config = ConfigDict(frozen=True, extra="forbid", ser_json_inf_nan="constants")
 
 
 class StageRecord(Handle):
@@ -145,10 +145,114 @@ class ModelVersion(Handle):
     weights_sha256: str
 
 
+class GateRows(StageOutput):
+    """The test split, divided for good into gate rows, which decide on promotions, and sealed audit rows, which never do.
+
+    `gate.parquet` and `audit.parquet` hold row int64, digest binary (16 bytes), label int8 and words int32, a row for each
+    test review; `training.parquet` holds the digest of each text of train and validation, once, sorted. `sha256` is that of
+    the gate rows' digests and labels in sorted order, so the same reviews in another file or order give the same.
+    """
+
+    rows: int
+    audit_rows: int
+
+
+class PairedAccuracy(Handle):
+    """Accuracy of a challenger and a champion on the same rows, named for the slice or "all".
+
+    `gain` is the challenger's accuracy less the champion's; `only_challenger` and `only_champion` count the rows that one of
+    them alone has right.
+    """
+
+    name: str
+    rows: int
+    challenger: float
+    champion: float
+    only_challenger: int
+    only_champion: int
+    gain: Interval
+
+
+class Standing(Handle):
+    """What a version was found to be when it was last scored on gate rows.
+
+    `metrics` holds values of `Evaluation.metrics`; `calibration_error` is the expected calibration error, a share;
+    `latency_milliseconds` the median time to score one text; `bytes` the size of all files of the version.
+    """
+
+    version: str
+    metrics: dict[str, float]
+    calibration_error: float
+    latency_milliseconds: float
+    bytes: int
+
+
+class SeedNoise(Handle):
+    """How far accuracies lie apart that differ by nothing but the seed of training.
+
+    `accuracies` are those on the gate rows, one a seed; `spread` is the standard deviation of the difference of two of them.
+    """
+
+    accuracies: tuple[float, ...]
+    spread: float
+    gate_sha256: str
+    config_sha256: str
+
+
+class HighWaterMark(Handle):
+    """The best version that was ever champion, by its accuracy on the gate rows that are compared on."""
+
+    version: str
+    accuracy: float
+
+
+class Comparison(Handle):
+    """A challenger beside the champion, if there is one, on the same gate rows.
+
+    `rows` are the gate rows less `overlap_rows`, those that one of the versions was trained on; `decided_before` says how
+    many decisions the same gate rows have taken already. `p_value` is that of McNemar's test, two-sided, by the method `test`.
+    """
+
+    gate_sha256: str
+    rows: int
+    overlap_rows: int
+    decided_before: int
+    challenger: Standing
+    champion: Standing | None
+    accuracy: PairedAccuracy | None
+    test: Literal["exact", "mid-p"] | None
+    p_value: float | None
+    slices: tuple[PairedAccuracy, ...]
+    high_water: HighWaterMark | None
+    noise: SeedNoise | None
+
+
+class GateCheck(Handle):
+    """One condition of the gate: None where it is neither shown to hold nor shown to fail."""
+
+    name: str
+    passed: bool | None
+    sentence: str
+
+
+class Verdict(Handle):
+    """What the gate says of a challenger, why, in one sentence, and every condition that it looked at."""
+
+    outcome: Literal["promote", "keep", "undecided"]
+    reason: str
+    checks: tuple[GateCheck, ...]
+
+
 class Decision(Handle):
-    """What became of a new version, and why, in one sentence."""
+    """What became of a version, and why, in one sentence.
+
+    `champion` is the champion after it. `audit` is the accuracy on the sealed rows, computed only for one that is promoted.
+    """
 
     outcome: Literal["promote", "keep", "undecided"]
     reason: str
     alias: Literal["champion", "challenger"]
     champion: str | None
+    checks: tuple[GateCheck, ...] = ()
+    comparison: Comparison | None = None
+    audit: Interval | None = None
