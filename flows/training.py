@@ -8,7 +8,7 @@ from prefect.runtime import flow_run
 from configs.schema import Config
 from flows.publishing import name_training_run, publish_result
 from flows.recovery import recover_killed_runs
-from tasks.evaluation.task import evaluate
+from tasks.evaluation.task import choose_gate_rows, evaluate
 from tasks.ingestion.task import ingest
 from tasks.padding.task import pad_reviews
 from tasks.registration.load_check import FreshProcess
@@ -50,10 +50,11 @@ def training(config: Config, tags: Mapping[str, str] | None = None, force: bool 
         require_passed(padded_validation)
         log_padding(run, padded)
 
+        gate_rows = choose_gate_rows(reviews, validation, config.evaluation.audit_fraction)
         model = train(padded, config.padding, config.model, config.training, run)
         log_training(run, model)
 
-        evaluation = evaluate(model, padded, reviews, config.evaluation, run)
+        evaluation = evaluate(model, padded, reviews, gate_rows, config.evaluation, run)
         log_evaluation(run, evaluation, step=model.epochs_run)
 
         version = register(model, evaluation, padded, reviews, config, run, fresh)

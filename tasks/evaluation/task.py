@@ -1,4 +1,4 @@
-"""The evaluation stage: the trained network scores the test split, once."""
+"""The stages of the room: the test split is divided, and the trained network scores its gate rows, once."""
 
 import logging
 from pathlib import Path
@@ -6,21 +6,37 @@ from pathlib import Path
 import numpy as np
 
 from configs.schema import EvaluationConfig
-from tasks.handles import Evaluation, PaddedReviews, Reviews, TrackedRun, TrainedModel
-from tasks.stage import stage
+from tasks.handles import Evaluation, GateRows, PaddedReviews, Reviews, TrackedRun, TrainedModel, ValidationReport
+from tasks.stage import cached_stage, stage
 from tasks.workspace import published, sha256_of_file
 
+TASKS = Path(__file__).parents[1]
 logger = logging.getLogger("reprise.evaluation")
+
+
+@cached_stage("gate rows", uses=(TASKS / "parquet_batches.py", TASKS / "text_digests.py", TASKS / "served_model.py"))
+def choose_gate_rows(folder: Path, reviews: Reviews, report: ValidationReport, audit_fraction: float) -> GateRows:
+    """Divide the test split by the content of its texts, so that a row is sealed in every run or in none."""
+    from tasks.evaluation.gate_rows import write_gate_rows
+
+    excluded = np.load(report.file("excluded_rows.npy"))
+    sha256, rows, audit_rows = write_gate_rows(reviews.file("reviews.parquet"), excluded, audit_fraction, folder)
+    return GateRows(path=str(folder), sha256=sha256, rows=rows, audit_rows=audit_rows)
 
 
 @stage("evaluation")
 def evaluate(
-    model: TrainedModel, padded: PaddedReviews, reviews: Reviews, evaluation: EvaluationConfig, run: TrackedRun
+    model: TrainedModel,
+    padded: PaddedReviews,
+    reviews: Reviews,
+    gate_rows: GateRows,
+    evaluation: EvaluationConfig,
+    run: TrackedRun,
 ) -> Evaluation:
-    """Score the test split and write what was found into the run's folder.
+    """Score the gate rows of the test split and write what was found into the run's folder.
 
     Raises:
-        DataError: The test split is empty, has one class, or does not belong to the reviews.
+        DataError: There are no gate rows, they have one class, or do not belong to the reviews.
         ModelMismatch: The network does not give one finite probability per row.
     """
     # Late, so that the command answers --help without scikit-learn, matplotlib and the network's runtime.
@@ -32,8 +48,12 @@ def evaluate(
     from tasks.evaluation.scores import check_labels
     from tasks.served_model import Predictor
 
+    test_rows = np.load(padded.file("rows_test.npy"))
+    chosen = np.flatnonzero(
+        np.isin(test_rows, pq.read_table(gate_rows.file("gate.parquet"), columns=["row"])["row"].to_numpy())
+    )
     ids, labels, rows, with_marker = (
-        np.load(padded.file(f"{name}_test.npy"), mmap_mode="r") for name in ("ids", "labels", "rows", "lengths")
+        np.load(padded.file(f"{name}_test.npy"), mmap_mode="r")[chosen] for name in ("ids", "labels", "rows", "lengths")
     )
     words = with_marker - 1
     check_labels(labels)

@@ -1,7 +1,5 @@
 """Texts that stand in the data more than once: in one part, in both parts, or under two labels."""
 
-import hashlib
-
 import numpy as np
 import pandas as pd
 import pyarrow as pa
@@ -9,28 +7,6 @@ from numpy.typing import NDArray
 
 Flags = NDArray[np.bool_]
 NO_TEXT = -1
-DIGEST_BYTES = 16
-
-
-def digest_texts(texts: pa.Array, usable: Flags) -> pa.FixedSizeBinaryArray:
-    """Return a digest of 128 bits for each text, so that a million texts can be compared without being held.
-
-    Equal digests are taken for equal texts. With BLAKE2b that goes wrong by chance once in 10**26 files of a million
-    texts, and on purpose at a cost of about 2**64 attempts.
-
-    Args:
-        texts: one text a row, string or large_string (rows,).
-        usable: bool (rows,); other rows get a null.
-
-    Returns:
-        binary of 16 bytes, (rows,).
-    """
-    encoded = texts.cast(pa.large_binary()).to_pylist()
-    digests = [
-        hashlib.blake2b(text, digest_size=DIGEST_BYTES).digest() if use else None
-        for text, use in zip(encoded, usable, strict=True)
-    ]
-    return pa.array(digests, pa.binary(DIGEST_BYTES))
 
 
 def number_texts(digests: pa.FixedSizeBinaryArray) -> NDArray[np.int64]:

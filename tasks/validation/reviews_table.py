@@ -12,7 +12,8 @@ from numpy.typing import NDArray
 
 from tasks.errors import DataError
 from tasks.parquet_batches import iterate_batches, open_parquet
-from tasks.validation.repeats import digest_texts, find_conflicts, find_leaks, find_repeats, number_texts
+from tasks.text_digests import digest_texts
+from tasks.validation.repeats import find_conflicts, find_leaks, find_repeats, number_texts
 
 TEXT_TYPES = ["string", "large_string"]
 COLUMN_TYPES = {"text": TEXT_TYPES, "label": ["int8"], "split": TEXT_TYPES}

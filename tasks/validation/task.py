@@ -7,9 +7,10 @@ from tasks.handles import PaddedReviews, Reviews, ValidationReport
 from tasks.stage import cached_stage
 
 PARQUET_BATCHES = Path(__file__).parents[1] / "parquet_batches.py"
+TEXT_DIGESTS = Path(__file__).parents[1] / "text_digests.py"
 
 
-@cached_stage("validation", uses=(PARQUET_BATCHES,))
+@cached_stage("validation", uses=(PARQUET_BATCHES, TEXT_DIGESTS))
 def validate_reviews(folder: Path, reviews: Reviews, validation: ValidationConfig) -> ValidationReport:
     """Check raw reviews; a report that did not pass is returned, not raised, so that it can be logged first."""
     from tasks.validation.validate import check_reviews  # importing Great Expectations takes seconds

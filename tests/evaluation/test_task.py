@@ -13,30 +13,31 @@ import pytest
 from configs.schema import EvaluationConfig
 from tasks.errors import DataError
 from tasks.evaluation.task import evaluate
-from tasks.handles import PaddedReviews, Reviews, TrackedRun, TrainedModel
+from tasks.handles import GateRows, PaddedReviews, Reviews, TrackedRun, TrainedModel
 from tasks.workspace import is_whole, sha256_of_file
 
-ROWS, MAXLEN = 40, 6
+ROWS, SEALED, MAXLEN = 40, 5, 6
 SETTINGS = EvaluationConfig(batch_size=16, bootstrap_samples=100, length_bands=[10, 20], mistakes=3)
 
 
 @pytest.fixture
 def padded(tmp_path):
-    """40 test rows of which every second is positive; id 4 speaks for the label, and every tenth row lies."""
+    """40 test rows of which every second is positive; id 4 speaks for the label, and every tenth row lies; then 5 sealed."""
     folder = tmp_path / "padded"
     folder.mkdir()
-    labels = (np.arange(ROWS) % 2).astype(np.int8)
-    ids = np.full((ROWS, MAXLEN), 5, dtype=np.uint16)
-    ids[(labels == 1) ^ (np.arange(ROWS) % 10 == 0)] = 4
+    count = ROWS + SEALED
+    labels = (np.arange(count) % 2).astype(np.int8)
+    ids = np.full((count, MAXLEN), 5, dtype=np.uint16)
+    ids[(labels == 1) ^ (np.arange(count) % 10 == 0)] = 4
     arrays = {
         "ids": ids,
         "labels": labels,
-        "rows": np.arange(100, 100 + ROWS),
-        "lengths": np.arange(2, ROWS + 2, dtype=np.int32),
+        "rows": np.arange(100, 100 + count),
+        "lengths": np.arange(2, count + 2, dtype=np.int32),
     }
     for name, array in arrays.items():
         np.save(folder / f"{name}_test.npy", array)
-    rows = {"train": 0, "validation": 0, "test": ROWS}
+    rows = {"train": 0, "validation": 0, "test": count}
     shares = dict.fromkeys(rows, 0.0)
     return PaddedReviews(
         path=str(folder),
@@ -51,6 +52,12 @@ def padded(tmp_path):
 
 
 @pytest.fixture
+def gate_rows(tmp_path):
+    pq.write_table(pa.table({"row": np.arange(100, 100 + ROWS)}), tmp_path / "gate.parquet")
+    return GateRows(path=str(tmp_path), sha256="0", rows=ROWS, audit_rows=SEALED)
+
+
+@pytest.fixture
 def reviews(tmp_path):
     folder = tmp_path / "reviews"
     folder.mkdir()
@@ -61,7 +68,7 @@ def reviews(tmp_path):
         dataset="tiny",
         source="table",
         source_sha256="0",
-        rows={"test": ROWS},
+        rows={"test": ROWS + SEALED},
         has_vocabulary=False,
     )
 
@@ -93,10 +100,12 @@ def model(tmp_path):
     return TrainedModel(path=str(folder), sha256="0", parameters=13, epochs_run=1, best_epoch=1, history=history)
 
 
-def test_the_stage_scores_the_test_split_and_publishes_what_it_found(model, padded, reviews, tracked_run, tmp_path, caplog):
+def test_the_stage_scores_the_gate_rows_alone_and_publishes_what_it_found(
+    model, padded, reviews, gate_rows, tracked_run, tmp_path, caplog
+):
     folder = tmp_path / "run" / "evaluation"
     with caplog.at_level(logging.INFO, logger="reprise.evaluation"):
-        found = evaluate.__wrapped__(model, padded, reviews, SETTINGS, tracked_run)
+        found = evaluate.__wrapped__(model, padded, reviews, gate_rows, SETTINGS, tracked_run)
 
     loss = -(0.9 * np.log(0.8) + 0.1 * np.log(0.2))
     assert found.metrics["loss"].value == pytest.approx(loss, rel=1e-5)
@@ -130,11 +139,11 @@ def test_the_stage_scores_the_test_split_and_publishes_what_it_found(model, padd
     assert all(matplotlib.image.imread(found.file("figures") / name).shape[:2] == (600, 800) for name in figures)
 
 
-def test_a_test_split_of_one_class_leaves_no_folder(padded, reviews, tracked_run, tmp_path):
-    np.save(padded.file("labels_test.npy"), np.ones(ROWS, dtype=np.int8))
+def test_gate_rows_of_one_class_leave_no_folder(padded, reviews, gate_rows, tracked_run, tmp_path):
+    np.save(padded.file("labels_test.npy"), np.ones(ROWS + SEALED, dtype=np.int8))
     nowhere = TrainedModel(path=str(tmp_path), sha256="0", parameters=0, epochs_run=1, best_epoch=1, history={})
     with pytest.raises(DataError, match="all 40 labels are positive"):
-        evaluate.__wrapped__(nowhere, padded, reviews, SETTINGS, tracked_run)
+        evaluate.__wrapped__(nowhere, padded, reviews, gate_rows, SETTINGS, tracked_run)
     assert not (tmp_path / "run" / "evaluation").exists()
 
 

@@ -14,8 +14,8 @@ from tasks.registration.versions import find_version, list_versions, read_aliase
 from tasks.report import write_json
 from tasks.workspace import home
 
-STAGES = ["ingestion", "validation", "padding", "padding validation", "training", "evaluation", "registration", "decision"]
-CACHED = STAGES[:4]
+CACHED = ["ingestion", "validation", "padding", "padding validation", "gate rows"]
+STAGES = [*CACHED, "training", "evaluation", "registration", "decision"]
 
 
 @pytest.fixture
@@ -180,10 +180,10 @@ def check_registered_model(result):
 
 def test_what_changed_is_run_again_and_what_is_damaged_rebuilt(run):
     first = run("training.epochs=1")
-    assert reused(run("training.epochs=1", "padding.maxlen=50")) == ["ingestion", "validation"]
+    assert reused(run("training.epochs=1", "padding.maxlen=50")) == ["ingestion", "validation", "gate rows"]
     first.padded.file("ids_train.npy").write_bytes(b"damaged")
     longer = run("training.epochs=2")
-    assert reused(longer) == ["ingestion", "validation", "padding validation"]
+    assert reused(longer) == ["ingestion", "validation", "padding validation", "gate rows"]
     assert longer.padded.sha256 == first.padded.sha256
     assert len(longer.model.history["loss"]) == 2
     again = run("training.epochs=1")

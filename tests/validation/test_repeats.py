@@ -5,7 +5,8 @@ import pyarrow as pa
 from hypothesis import given
 from hypothesis import strategies as st
 
-from tasks.validation.repeats import NO_TEXT, digest_texts, find_conflicts, find_leaks, find_repeats, number_texts
+from tasks.text_digests import digest_texts
+from tasks.validation.repeats import NO_TEXT, find_conflicts, find_leaks, find_repeats, number_texts
 
 ROW = st.tuples(st.sampled_from(["a", "b", "c", "d", None]), st.sampled_from([0.0, 1.0, np.nan]), st.booleans())
 
