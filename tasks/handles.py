@@ -15,10 +15,16 @@ class Handle(BaseModel):
 
 
 class StageRecord(Handle):
-    """One stage of one run: its wall seconds, and whether an earlier run's result was reused."""
+    """One stage of one run: what it took, and whether an earlier run's result was reused.
+
+    `seconds` are wall seconds, `cpu_seconds` the processor's in this process and the children that ended meanwhile;
+    `peak_mebibytes` is the most memory that the process had held by the stage's end.
+    """
 
     stage: str
     seconds: float
+    cpu_seconds: float
+    peak_mebibytes: float
     reused: bool
 
 

@@ -5,6 +5,7 @@ from typing import Any, NamedTuple
 
 from configs.loading import flatten
 from configs.schema import Config
+from tasks.gate_report import gate_lines
 from tasks.handles import (
     Decision,
     Evaluation,
@@ -16,6 +17,7 @@ from tasks.handles import (
     TrainedModel,
     ValidationReport,
 )
+from tasks.markdown import table
 
 METRIC_TITLES = {
     "accuracy": "Accuracy",
@@ -69,7 +71,7 @@ def write_report(result: RunResult, config: Config) -> str:
             "",
             "### Accuracy by slice",
             "",
-            *_table(
+            *table(
                 ["slice", "reviews", "accuracy", f"{evaluation.confidence:.0%} interval"],
                 [
                     [
@@ -102,7 +104,7 @@ def write_report(result: RunResult, config: Config) -> str:
             "",
             "## Configuration",
             "",
-            *_table(["key", "value"], [[key, f"`{value}`"] for key, value in flatten(config.model_dump(mode="json")).items()]),
+            *table(["key", "value"], [[key, f"`{value}`"] for key, value in flatten(config.model_dump(mode="json")).items()]),
             "",
         ]
     )
@@ -125,7 +127,7 @@ def write_card(result: RunResult, config: Config) -> str:
             "It takes `list[str]` and gives, for each text, the probability of a positive review and the label, "
             f"1 from {config.evaluation.threshold:g} on. Tokenization, vocabulary and padding are inside.",
             "",
-            f"## Figures on {result.evaluation.rows:,} test reviews",
+            f"## Figures on {result.evaluation.rows:,} test reviews (the gate rows)",
             "",
             *metrics_table(result.evaluation),
             "",
@@ -168,6 +170,8 @@ def write_json(result: RunResult, config: Config) -> dict[str, Any]:
             "rows": dict(result.padded.rows),
         },
         "seconds": {record.stage: round(record.seconds, 3) for record in result.stages},
+        "cpu_seconds": {record.stage: round(record.cpu_seconds, 3) for record in result.stages},
+        "peak_mebibytes": round(max(record.peak_mebibytes for record in result.stages), 1),
         "reused": [record.stage for record in result.stages if record.reused],
         "weights_sha256": result.model.sha256,
         "config": config.model_dump(mode="json"),
@@ -181,13 +185,17 @@ def metrics_table(evaluation: Evaluation) -> list[str]:
         for name, title in METRIC_TITLES.items()
         for figure in [evaluation.metrics[name]]
     ]
-    return _table(["metric", "value", f"{evaluation.confidence:.0%} interval"], rows)
+    return table(["metric", "value", f"{evaluation.confidence:.0%} interval"], rows)
 
 
 def stage_table(stages: Sequence[StageRecord]) -> list[str]:
     """Return each stage's seconds as the lines of a Markdown table."""
-    rows = [[record.stage, f"{record.seconds:.1f}", "reused" if record.reused else "ran"] for record in stages]
-    return _table(["stage", "seconds", ""], [*rows, ["total", f"{sum(record.seconds for record in stages):.1f}", ""]])
+    rows = [
+        [record.stage, f"{record.seconds:.1f}", f"{record.cpu_seconds:.1f}", "reused" if record.reused else "ran"]
+        for record in stages
+    ]
+    total = [f"{sum(times):.1f}" for times in zip(*((one.seconds, one.cpu_seconds) for one in stages), strict=True)]
+    return table(["stage", "seconds", "CPU seconds", ""], [*rows, ["total", *total, ""]])
 
 
 def data_lines(reviews: Reviews, padded: PaddedReviews) -> list[str]:
@@ -219,10 +227,6 @@ def _history_table(model: TrainedModel) -> list[str]:
         "val_accuracy": "validation accuracy",
     }
     epochs = zip(*(model.history[name] for name in columns), strict=True)
-    return _table(
+    return table(
         ["epoch", *columns.values()], [[str(n), *(f"{value:.4f}" for value in row)] for n, row in enumerate(epochs, 1)]
     )
-
-
-def _table(header: Sequence[str], rows: Sequence[Sequence[str]]) -> list[str]:
-    return [f"| {' | '.join(cells)} |" for cells in [header, ["---"] * len(header), *rows]]

@@ -5,6 +5,8 @@ import hashlib
 import inspect
 import json
 import logging
+import os
+import resource
 import time
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, contextmanager
@@ -149,9 +151,15 @@ def _present_run() -> Iterator[_Run]:
 def _timed(name: str) -> Iterator[dict[str, bool]]:
     logger.debug("%s ...", name)
     note = {"reused": False}
-    start = time.perf_counter()
+    start, cpu_start = time.perf_counter(), sum(os.times()[:4])
     yield note
-    record = StageRecord(stage=name, seconds=time.perf_counter() - start, reused=note["reused"])
+    record = StageRecord(
+        stage=name,
+        seconds=time.perf_counter() - start,
+        cpu_seconds=sum(os.times()[:4]) - cpu_start,
+        peak_mebibytes=resource.getrusage(resource.RUSAGE_SELF).ru_maxrss / 1024,
+        reused=note["reused"],
+    )
     run = _run.get()
     if run is not None:
         run.records.append(record)

@@ -284,6 +284,8 @@ def log_outcome(
     with reaching_mlflow():
         MlflowClient().log_text(run.run_id, report, "report.md")
         _log_metrics(run, {f"seconds/{record.stage.replace(' ', '_')}": record.seconds for record in stages})
+        _log_metrics(run, {f"cpu_seconds/{record.stage.replace(' ', '_')}": record.cpu_seconds for record in stages})
+        _log_metrics(run, {"memory/peak_mebibytes": max(record.peak_mebibytes for record in stages)})
         reused = ", ".join(record.stage for record in stages if record.reused)
         _set_tags(run, {MLFLOW_RUN_NOTE: description, "stages.reused": reused or "none", **tags})
 

@@ -1,7 +1,16 @@
 """The metrics of a binary classifier, each with its confidence interval."""
 
 import numpy as np
-from sklearn.metrics import average_precision_score, brier_score_loss, confusion_matrix, f1_score, roc_auc_score
+from sklearn.metrics import (
+    accuracy_score,
+    average_precision_score,
+    brier_score_loss,
+    confusion_matrix,
+    f1_score,
+    precision_score,
+    recall_score,
+    roc_auc_score,
+)
 
 from tasks.evaluation.bootstrap import cross_entropy, resample_metrics
 from tasks.evaluation.intervals import percentile_interval, wilson_interval
@@ -16,6 +25,30 @@ def count_confusion(labels: Labels, probabilities: Probabilities, threshold: flo
     matrix = confusion_matrix(labels, predict_labels(probabilities, threshold), labels=[0, 1])
     (true_negatives, false_positives), (false_negatives, true_positives) = matrix.tolist()
     return (true_negatives, false_positives), (false_negatives, true_positives)
+
+
+def measure_points(labels: Labels, predicted: Labels, probabilities: Probabilities) -> dict[str, float]:
+    """Return the metrics that can have a floor, without intervals.
+
+    Args:
+        labels: 0 or 1, (rows,).
+        predicted: 0 or 1, by whatever threshold, (rows,).
+        probabilities: Of the positive class, (rows,).
+
+    Raises:
+        DataError: No rows, labels other than 0 and 1, or a single class.
+        ModelMismatch: Not one finite probability per row.
+    """
+    check_labels(labels)
+    check_probabilities(probabilities, labels.size)
+    return {
+        "accuracy": float(accuracy_score(labels, predicted)),
+        "precision": float(precision_score(labels, predicted, zero_division=0.0)),
+        "recall": float(recall_score(labels, predicted)),
+        "f1": float(f1_score(labels, predicted, zero_division=0.0)),
+        "roc_auc": float(roc_auc_score(labels, probabilities)),
+        "average_precision": float(average_precision_score(labels, probabilities)),
+    }
 
 
 def measure(

@@ -1,0 +1,59 @@
+"""The seed noise flow: the same training with several seeds, and how far their accuracies lie apart."""
+
+from prefect import flow
+from prefect.runtime import flow_run
+
+from configs.schema import Config
+from flows.recovery import recover_killed_runs
+from tasks.evaluation.task import choose_gate_rows, evaluate
+from tasks.handles import GateRows, PaddedReviews, Reviews, SeedNoise
+from tasks.ingestion.task import ingest
+from tasks.padding.task import pad_reviews
+from tasks.registration.noise import record_noise, spread_of_difference
+from tasks.stage import recorded_stages
+from tasks.tracking import log_evaluation, log_training, training_run
+from tasks.training.task import train
+from tasks.validation.task import validate_padded, validate_reviews
+from tasks.validation.verdict import require_passed
+
+
+@flow(name="seed noise", flow_run_name="seed noise")
+def seed_noise(config: Config, seeds: int) -> SeedNoise:
+    """Train with `seeds` seeds, from the configuration's on, and keep the spread of accuracy with the registered model.
+
+    Each training is an MLflow run; none is registered.
+
+    Args:
+        config: all that the trainings have in common.
+        seeds: their number, 2 or more.
+    """
+    recover_killed_runs()
+    with recorded_stages():
+        reviews = ingest(config.data)
+        validation = validate_reviews(reviews, config.validation)
+        require_passed(validation)
+        padded = pad_reviews(reviews, validation, config.padding)
+        require_passed(validate_padded(padded))
+        gate_rows = choose_gate_rows(reviews, validation, config.evaluation.audit_fraction)
+        first = config.training.seed
+        accuracies = tuple(train_with_seed(seed, config, reviews, padded, gate_rows) for seed in range(first, first + seeds))
+    noise = SeedNoise(
+        accuracies=accuracies,
+        spread=spread_of_difference(accuracies),
+        gate_sha256=gate_rows.sha256,
+        config_sha256=config.digest(),
+    )
+    record_noise(config.registered_model, noise)
+    return noise
+
+
+def train_with_seed(seed: int, config: Config, reviews: Reviews, padded: PaddedReviews, gate_rows: GateRows) -> float:
+    """Train with a seed in an MLflow run of its own, and return the accuracy on the gate rows."""
+    seeded = config.model_copy(update={"training": config.training.model_copy(update={"seed": seed})})
+    tags = {"prefect.flow_run_id": str(flow_run.id), "seed_noise.of": config.registered_model}
+    with training_run(seeded, name=f"{config.registered_model} seed noise, seed {seed}", tags=tags) as run:
+        model = train(padded, seeded.padding, seeded.model, seeded.training, run)
+        log_training(run, model)
+        evaluation = evaluate(model, padded, reviews, gate_rows, seeded.evaluation, run)
+        log_evaluation(run, evaluation, step=model.epochs_run)
+    return evaluation.metrics["accuracy"].value

@@ -1,0 +1,45 @@
+"""`reprise noise`: how far trainings lie apart that differ by nothing but the seed."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from flows.configuring import resolve_config
+from flows.options import AsJson
+from flows.starting import EVALUATION_IMPORTS, TRAINING_IMPORTS, running_prefect
+from flows.terminal import keep_native_messages, out, print_table, show_log_lines
+from tasks.workspace import home
+
+
+def noise(
+    config: Annotated[str | None, typer.Option(help="A preset (imdb, sample) or a YAML file.")] = None,
+    data: Annotated[str | None, typer.Option(help="Reviews: an .npz, a folder, a table, or an fsspec URL of one.")] = None,
+    set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, as often as needed.")] = None,
+    seeds: Annotated[int, typer.Option(min=2, max=100, help="How many trainings.")] = 5,
+    as_json: AsJson = False,
+) -> None:
+    """Train with several seeds and keep the spread with the registered model: the gate promotes no smaller gain.
+
+    Example: reprise noise --config imdb --seeds 5
+    """
+    resolved, note = resolve_config(config, data, set_ or [])
+    if not as_json:
+        out.print(note, soft_wrap=True)
+        show_log_lines()
+    keep_native_messages(home() / "logs" / "native.log")
+    quiet = resolved.model_copy(update={"training": resolved.training.model_copy(update={"verbosity": 0})})
+    with running_prefect("flows.noise", ahead=(*TRAINING_IMPORTS, *EVALUATION_IMPORTS)):
+        from flows.noise import seed_noise
+
+        found = seed_noise(quiet, seeds)
+    if as_json:
+        print(json.dumps({"model": resolved.registered_model, **found.model_dump(mode="json")}))  # noqa: T201
+        return
+    first = resolved.training.seed
+    rows = [[str(first + place), f"{accuracy:.2%}"] for place, accuracy in enumerate(found.accuracies)]
+    print_table(f"{resolved.registered_model}, accuracy on the gate rows", ["seed", "accuracy"], rows)
+    out.print(
+        f"Two trainings differ by {100 * found.spread:.2f} points (standard deviation): the gate is undecided on a smaller gain.",
+        soft_wrap=True,
+    )

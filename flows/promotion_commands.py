@@ -1,0 +1,212 @@
+"""`reprise promote`, `rollback`, `history`, `champion` and `verify`: who is champion, why, and how another comes in its place."""
+
+import getpass
+import json
+import socket
+from datetime import UTC, datetime
+from typing import TYPE_CHECKING, Annotated, Any
+
+import typer
+from rich.markup import escape
+
+from flows.options import AsJson, Model
+from flows.starting import running_prefect
+from flows.terminal import keep_native_messages, out, print_table, show_log_lines
+from tasks.errors import InputError, RepriseError
+from tasks.workspace import home
+
+if TYPE_CHECKING:
+    from tasks.handles import LedgerEntry
+
+Reason = Annotated[str | None, typer.Option("--reason", help="Why, in a sentence; it is kept in the ledger.")]
+
+
+def promote(
+    version: Annotated[str, typer.Argument(help="A version's number or alias.")],
+    model: Model = None,
+    override: Annotated[bool, typer.Option("--override", help="Do not ask the gate; needs --reason.")] = False,
+    reason: Reason = None,
+    as_json: AsJson = False,
+) -> None:
+    """Have the gate compare a version with the champion as things are now, and promote it if it passes.
+
+    Exit 0 whatever the gate says. With --override the version becomes champion for your reason alone, and is entered so.
+
+    Example: reprise promote 4 --model imdb-lstm
+    """
+    if override and reason is None:
+        raise InputError("--override needs --reason TEXT: the ledger keeps why the gate was not asked")
+    if reason is not None and not override:
+        raise InputError("--reason belongs to --override: the gate gives its own")
+    name, number = _find(model, version)
+    _prepare(as_json)
+    ahead = () if override else ("tasks.validation.validate", "tasks.registration.comparing")
+    with running_prefect("flows.promotion", ahead=ahead):
+        from flows.promotion import override_promotion, promotion
+
+        if override:
+            _tell_entry(name, override_promotion(name, number, reason or ""), as_json=as_json)
+            return
+        decision = promotion(name, number, f"{getpass.getuser()}@{socket.gethostname()}")
+    if as_json:
+        print(json.dumps({"model": name, "version": number, **decision.model_dump(mode="json")}))  # noqa: T201
+        return
+    from tasks.gate_report import gate_lines
+    from tasks.handles import Decision
+
+    out.print(f"[bold]{decision.outcome}[/]: {escape(decision.reason)}", soft_wrap=True)
+    _print_markdown("\n".join(gate_lines(Decision.model_validate(decision))))
+
+
+def rollback(
+    reason: Annotated[str, typer.Option("--reason", help="Why, in a sentence; it is kept in the ledger.")],
+    to: Annotated[str | None, typer.Option(help="The version to go back to; without it, the champion before this one.")] = None,
+    model: Model = None,
+    as_json: AsJson = False,
+) -> None:
+    """Make an earlier champion the champion again, after its files were checked and loaded.
+
+    Example: reprise rollback --reason "unknown words doubled since Monday"
+    """
+    name, number = _find(model, to) if to is not None else (_choose(model), None)
+    _prepare(as_json)
+    with running_prefect("flows.promotion"):
+        from flows.promotion import rollback as roll_back
+
+        entry = roll_back(name, number, reason)
+    _tell_entry(name, entry, as_json=as_json)
+
+
+def history(model: Model = None, as_json: AsJson = False) -> None:
+    """Show the promotion ledger: every decision, who or what took it, when and why.
+
+    Example: reprise history --model imdb-lstm
+    """
+    from tasks.registration.ledger import read_ledger
+
+    name = _choose(model)
+    entries = read_ledger(name)
+    if as_json:
+        print(json.dumps([entry.model_dump(mode="json") for entry in entries]))  # noqa: T201
+        return
+    rows = [
+        [
+            str(entry.number),
+            f"{entry.time:%Y-%m-%d %H:%M:%S}",
+            entry.actor,
+            entry.action,
+            entry.outcome,
+            entry.version,
+            _change(entry),
+            entry.reason,
+        ]
+        for entry in entries
+    ]
+    header = ["", "when, UTC", "who", "by", "outcome", "version", "champion", "reason"]
+    print_table(f"Promotion ledger of {name}", header, rows)
+
+
+def champion(
+    at: Annotated[str | None, typer.Option(help="A moment in ISO 8601; UTC unless it says otherwise.")] = None,
+    model: Model = None,
+    as_json: AsJson = False,
+) -> None:
+    """Say which version is champion, or was at a moment, and why.
+
+    Example: reprise champion --at 2026-11-01T12:00
+    """
+    from tasks.registration.ledger import champion_at, read_ledger
+
+    name = _choose(model)
+    moment = read_moment(at) if at is not None else datetime.now(UTC)
+    entries = [entry for entry in read_ledger(name) if entry.time <= moment]
+    number = champion_at(entries, moment)
+    entry = next((entry for entry in reversed(entries) if entry.outcome == "promote"), None)
+    if as_json:
+        made = None if entry is None else entry.model_dump(mode="json")
+        print(json.dumps({"model": name, "at": moment.isoformat(), "version": number, "entry": made}))  # noqa: T201
+    elif entry is None:
+        out.print(f"{name} had no champion at {moment:%Y-%m-%d %H:%M:%S} UTC.")
+    else:
+        out.print(f"{name} version {number}, since {entry.time:%Y-%m-%d %H:%M:%S} UTC, by {entry.action}.", soft_wrap=True)
+        out.print(entry.reason, soft_wrap=True, markup=False)
+
+
+def verify(
+    version: Annotated[str | None, typer.Argument(help="A version's number or alias; without it, every version.")] = None,
+    model: Model = None,
+    as_json: AsJson = False,
+) -> None:
+    """Check the ledger, the champion's alias, and every file of the versions against what was registered: exit 0 if all hold.
+
+    Example: reprise verify --model imdb-lstm
+    """
+    from tasks.registration.verification import verify_model
+
+    name = _choose(model)
+    findings = verify_model(name, version)
+    if as_json:
+        print(json.dumps([finding._asdict() for finding in findings]))  # noqa: T201
+    else:
+        rows = [
+            [finding.subject, "holds" if finding.trouble is None else "FAILED", finding.trouble or ""] for finding in findings
+        ]
+        print_table(f"Verification of {name}", ["what", "", "trouble"], rows)
+    failed = sum(finding.trouble is not None for finding in findings)
+    if failed:
+        raise RepriseError(f"{failed} of {len(findings)} checks of {name} failed")
+
+
+def read_moment(text: str) -> datetime:
+    """Return a moment that is given in ISO 8601, in UTC where it names no time zone.
+
+    Raises:
+        InputError: the text is no such moment.
+    """
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        raise InputError(f"--at {text!r} is no moment: write it as 2026-11-01T12:00 or 2026-11-01T12:00+01:00") from None
+    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+
+
+def _prepare(as_json: bool) -> None:
+    if not as_json:
+        show_log_lines()
+    keep_native_messages(home() / "logs" / "native.log")
+
+
+def _choose(model: str | None) -> str:
+    from tasks.registration.versions import choose_model
+
+    return choose_model(model)
+
+
+def _find(model: str | None, version: str) -> tuple[str, str]:
+    from tasks.registration.versions import find_version
+
+    summary = find_version(_choose(model), version).summary
+    return summary.name, summary.version
+
+
+def _tell_entry(name: str, entry: "LedgerEntry", *, as_json: bool) -> None:
+    if as_json:
+        record: dict[str, Any] = {"model": name, **entry.model_dump(mode="json")}
+        print(json.dumps(record))  # noqa: T201
+        return
+    before = f"version {entry.champion_before}" if entry.champion_before else "no champion"
+    out.print(
+        f"{name} version {entry.version} is champion, after {before}: {entry.action}, entry {entry.number}.", soft_wrap=True
+    )
+
+
+def _change(entry: "LedgerEntry") -> str:
+    if entry.champion_before == entry.champion_after:
+        return entry.champion_after or "none"
+    return f"{entry.champion_before or 'none'} -> {entry.champion_after}"
+
+
+def _print_markdown(text: str) -> None:
+    from rich.markdown import Markdown
+
+    out.print(Markdown(text))

@@ -1,0 +1,61 @@
+"""What the gate found, as Markdown: the two versions side by side, slice by slice, and each condition."""
+
+from tasks.handles import Comparison, Decision, PairedAccuracy
+from tasks.markdown import in_cell, table
+
+MARKS = {True: "passed", False: "FAILED", None: "open"}
+
+
+def gate_lines(decision: Decision) -> list[str]:
+    """Return a decision's comparison and conditions as lines; none where the gate was not asked."""
+    comparison = decision.comparison
+    if comparison is None:
+        return []
+    audit = decision.audit
+    return [
+        f"{comparison.rows:,} gate rows (`{comparison.gate_sha256[:12]}`), which had taken {comparison.decided_before} "
+        f"decisions before; {comparison.overlap_rows} more left out, since a version was trained on their text.",
+        "",
+        *_standings(comparison),
+        *_slices(comparison),
+        "",
+        *table(
+            ["condition", "", "why"],
+            [[check.name, MARKS[check.passed], in_cell(check.sentence)] for check in decision.checks],
+        ),
+        *(
+            [
+                "",
+                f"Accuracy on the sealed audit rows, opened for the promotion: {audit.value:.2%} [{audit.low:.2%}, {audit.high:.2%}]",
+            ]
+            if audit
+            else []
+        ),
+    ]
+
+
+def gain_in_points(pair: PairedAccuracy) -> str:
+    """Return a gain and its interval in percentage points."""
+    gain = pair.gain
+    return f"{100 * gain.value:+.2f} [{100 * gain.low:+.2f}, {100 * gain.high:+.2f}]"
+
+
+def _standings(comparison: Comparison) -> list[str]:
+    versions = [comparison.challenger, *([comparison.champion] if comparison.champion else [])]
+    figures = [
+        *([name, *(f"{one.metrics[name]:.4f}" for one in versions)] for name in comparison.challenger.metrics),
+        ["calibration error", *(f"{one.calibration_error:.4f}" for one in versions)],
+        ["latency, one text", *(f"{one.latency_milliseconds:.1f} ms" for one in versions)],
+        ["size", *(f"{one.bytes / 2**20:.2f} MiB" for one in versions)],
+    ]
+    return table(["on the gate rows", *(f"version {one.version}" for one in versions)], figures)
+
+
+def _slices(comparison: Comparison) -> list[str]:
+    if comparison.accuracy is None:
+        return []
+    pairs = (comparison.accuracy, *comparison.slices)
+    rows = [
+        [pair.name, f"{pair.rows:,}", f"{pair.challenger:.2%}", f"{pair.champion:.2%}", gain_in_points(pair)] for pair in pairs
+    ]
+    return ["", *table(["accuracy on", "rows", "challenger", "champion", "gain in points, with interval"], rows)]

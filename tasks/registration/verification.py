@@ -1,0 +1,68 @@
+"""Whether the record holds: the ledger, the champion's alias, and the files of every version."""
+
+from typing import NamedTuple
+
+from tasks.errors import GateClosed, InputError, ModelMismatch
+from tasks.registration.deciding import DIGESTS
+from tasks.registration.ledger import read_ledger
+from tasks.registration.model_files import verified_model
+from tasks.registration.promotion import read_base
+from tasks.registration.training_texts import read_training_texts
+from tasks.registration.versions import find_version, list_versions
+
+
+class Finding(NamedTuple):
+    """One thing that was looked at, and what is wrong with it, or None."""
+
+    subject: str
+    trouble: str | None
+
+
+def verify_model(name: str, version_or_alias: str | None = None) -> list[Finding]:
+    """Check a registered model's ledger, its champion, and one version or all.
+
+    Raises:
+        InputError: there is no such version.
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    if version_or_alias is not None:
+        versions = [find_version(name, version_or_alias).summary.version]
+    else:
+        versions = [version.version for version in list_versions() if version.name == name]
+    return [
+        Finding("ledger and alias", find_champion_trouble(name)),
+        *(Finding(f"version {version}", find_version_trouble(name, version)) for version in versions),
+    ]
+
+
+def find_champion_trouble(name: str) -> str | None:
+    """Return what is wrong with a model's ledger, its champion's alias or its champion's files, or None.
+
+    Raises:
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    try:
+        champion = read_base(name).champion
+    except GateClosed as error:
+        return str(error)
+    return None if champion is None else find_version_trouble(name, champion)
+
+
+def find_version_trouble(name: str, version: str) -> str | None:
+    """Return in what a version is not what was registered and entered in the ledger, or None.
+
+    Raises:
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    try:
+        details = find_version(name, version)
+        for entry in read_ledger(name):
+            for digest, tag in DIGESTS.items():
+                entered = entry.digests.get(digest) if entry.version == version else None
+                if entered is not None and entered != details.tags.get(tag):
+                    return f"version {version} of {name}: its tag {tag} is not what entry {entry.number} of the ledger has"
+        read_training_texts(details)
+        with verified_model(name, version):
+            return None
+    except (GateClosed, InputError, ModelMismatch) as error:
+        return str(error)

@@ -1,0 +1,135 @@
+"""The page that tells why a version is what it is: the same in the terminal and as its description in MLflow."""
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+from configs.loading import flatten
+from tasks.gate_report import gate_lines
+from tasks.handles import Decision, LedgerEntry
+from tasks.markdown import in_cell, table
+from tasks.report import METRIC_TITLES
+
+
+class VersionRecord(NamedTuple):
+    """All that MLflow holds of a version.
+
+    `tags` are the version's, `run_tags`, `metrics` and `config` its run's; `decision` is the gate's last on it; `entries`
+    are the ledger's on it or on its end as champion; `compared` is the champion it was compared with or took over from, and
+    that one's configuration, None where it is gone.
+    """
+
+    name: str
+    version: str
+    champion: str | None
+    run_id: str
+    tags: Mapping[str, str]
+    run_tags: Mapping[str, str]
+    metrics: Mapping[str, float]
+    config: Mapping[str, Any]
+    decision: Decision | None
+    entries: tuple[LedgerEntry, ...]
+    compared: tuple[str, Mapping[str, Any] | None] | None
+
+
+def write_page(record: VersionRecord) -> str:
+    """Return a version's page as Markdown."""
+    return "\n".join(
+        [
+            f"# {record.name} version {record.version}",
+            "",
+            _standing(record),
+            "",
+            *_ledger(record),
+            *_section("Gate", gate_lines(record.decision) if record.decision else []),
+            *_section("Test metrics on the gate rows, as trained", _metrics(record.metrics)),
+            *_section("Data", _data(record)),
+            *_section("Configuration", _differences(record)),
+            *_section("Receipts", _receipts(record)),
+        ]
+    )
+
+
+def compare_configs(present: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, str, str]]:
+    """Return the key, the value and the other value of each leaf in which two configurations differ."""
+    one, two = flatten(present), flatten(other)
+    keys = [*one, *(key for key in two if key not in one)]
+    absent = object()
+    return [
+        (key, *("absent" if tree.get(key, absent) is absent else str(tree[key]) for tree in (one, two)))
+        for key in keys
+        if one.get(key, absent) != two.get(key, absent)
+    ]
+
+
+def _standing(record: VersionRecord) -> str:
+    moves = [entry for entry in record.entries if entry.champion_after != entry.champion_before]
+    if record.version == record.champion:
+        return f"**Champion** since {moves[-1].time:%Y-%m-%d %H:%M} UTC. {moves[-1].reason}" if moves else "**Champion.**"
+    last = record.entries[-1] if record.entries else None
+    standing = f"Version {record.champion} is the champion." if record.champion else "There is no champion."
+    return f"**Not the champion.** {standing} {last.reason if last else 'No decision was taken on it.'}"
+
+
+def _ledger(record: VersionRecord) -> list[str]:
+    rows = [
+        [f"{entry.time:%Y-%m-%d %H:%M:%S} UTC", in_cell(entry.actor), entry.action, entry.outcome, in_cell(entry.reason)]
+        for entry in record.entries
+    ]
+    return _section("Decisions", table(["when", "who", "by", "outcome", "reason"], rows) if rows else [])
+
+
+def _metrics(metrics: Mapping[str, float]) -> list[str]:
+    rows = [
+        [title, f"{metrics[f'test/{name}']:.4f}", f"{metrics[f'test_low/{name}']:.4f} to {metrics[f'test_high/{name}']:.4f}"]
+        for name, title in METRIC_TITLES.items()
+        if f"test/{name}" in metrics
+    ]
+    return table(["metric", "value", "interval"], rows) if rows else []
+
+
+def _data(record: VersionRecord) -> list[str]:
+    tags = record.tags
+    return [
+        f"- Dataset `{tags.get('dataset')}` from `{record.run_tags.get('dataset.source')}`",
+        f"- sha256 of the reviews: `{tags.get('dataset.sha256')}`",
+        f"- sha256 of the gate rows: `{tags.get('gate.sha256')}`",
+    ]
+
+
+def _differences(record: VersionRecord) -> list[str]:
+    if record.compared is None:
+        return ["There was no champion to differ from."]
+    version, config = record.compared
+    if config is None:
+        return [f"That of version {version} is gone."]
+    rows = [[f"`{key}`", f"`{value}`", f"`{other}`"] for key, value, other in compare_configs(record.config, config)]
+    if not rows:
+        return [f"The same as that of version {version}."]
+    return table(["key", f"version {record.version}", f"version {version}"], rows)
+
+
+def _receipts(record: VersionRecord) -> list[str]:
+    stages = [name.removeprefix("seconds/") for name in record.metrics if name.startswith("seconds/")]
+    rows = [
+        [stage.replace("_", " "), f"{record.metrics[f'seconds/{stage}']:.1f}", _cpu_seconds(record.metrics, stage)]
+        for stage in sorted(stages, key=lambda stage: stage == "total")
+    ]
+    peak = record.metrics.get("memory/peak_mebibytes")
+    return [
+        *table(["stage", "seconds", "CPU seconds"], rows),
+        "",
+        f"- Peak memory: {peak:,.0f} MiB" if peak is not None else "- Peak memory: not recorded",
+        f"- Run `{record.run_id}`, commit `{record.run_tags.get('mlflow.source.git.commit', 'unknown')}`",
+        f"- sha256 of the weights: `{record.tags.get('weights_sha256')}`",
+        f"- sha256 over all files: `{record.tags.get('files.sha256')}`",
+        f"- Reproduced: {record.tags.get('reproduced', 'not tried')}",
+    ]
+
+
+def _cpu_seconds(metrics: Mapping[str, float], stage: str) -> str:
+    value = metrics.get(f"cpu_seconds/{stage}")
+    return "" if value is None else f"{value:.1f}"
+
+
+def _section(title: str, lines: list[str]) -> list[str]:
+    return [f"## {title}", "", *lines, ""] if lines else []
