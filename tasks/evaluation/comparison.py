@@ -13,7 +13,7 @@ from tasks.evaluation.scores import Labels, Probabilities, check_labels, check_p
 from tasks.evaluation.slices import split_by_length
 from tasks.handles import Interval, PairedAccuracy
 
-# As statsmodels, SAS and textbooks have it for McNemar's test.
+# The usual bound: https://en.wikipedia.org/wiki/McNemar%27s_test#Variations
 FEW_DISCORDANT = 25
 
 
