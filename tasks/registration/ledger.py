@@ -20,7 +20,7 @@ from typing import Annotated, Any, Literal, NamedTuple
 
 from filelock import FileLock
 from mlflow import MlflowClient
-from mlflow.entities import LifecycleStage
+from mlflow.entities import LifecycleStage, RunStatus
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE
@@ -274,7 +274,7 @@ def _create_run(client: MlflowClient, name: str) -> str:
     )
     tags = {"ledger.model": name, MLFLOW_RUN_NOTE: note, MLFLOW_SOURCE_NAME: "reprise", MLFLOW_SOURCE_TYPE: "LOCAL"}
     run_id = str(client.create_run(ensure_experiment(client, EXPERIMENT), run_name=name, tags=tags).info.run_id)
-    client.set_terminated(run_id)
+    client.update_run(run_id, RunStatus.to_string(RunStatus.FINISHED))
     return run_id
 
 
