@@ -1,9 +1,9 @@
 """What rooms hand each other: small frozen values that name their bulk by folder and digest, never the bulk itself."""
 
 from pathlib import Path
-from typing import Literal
+from typing import Annotated, Literal
 
-from pydantic import BaseModel, ConfigDict
+from pydantic import AwareDatetime, BaseModel, ConfigDict, Field
 
 Split = Literal["train", "validation", "test"]
 
@@ -262,3 +262,26 @@ class Decision(Handle):
     checks: tuple[GateCheck, ...] = ()
     comparison: Comparison | None = None
     audit: Interval | None = None
+
+
+class LedgerEntry(Handle):
+    """One entry of a registered model's promotion ledger, numbered from 1.
+
+    `claim` is the uuid (hex) of the attempt that wrote it, `time` is UTC, `actor` the user@host or the flow run that decided,
+    and `version` what was decided on. `previous_sha256` is the digest of the entry before it, "" for the first.
+    """
+
+    number: int
+    claim: str
+    time: AwareDatetime
+    actor: str
+    action: Literal["gate", "override", "rollback"]
+    outcome: Literal["promote", "keep", "undecided", "refused"]
+    version: str
+    champion_before: str | None
+    champion_after: str | None
+    reason: Annotated[str, Field(max_length=1000)]
+    gate_sha256: str | None
+    figures: dict[str, float]
+    digests: dict[str, str]
+    previous_sha256: str

@@ -22,6 +22,7 @@ import yaml
 from mlflow import MlflowClient  # noqa: TID251
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunStatus, RunTag  # noqa: TID251
 from mlflow.exceptions import MlflowException  # noqa: TID251
+from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode  # noqa: TID251
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor  # noqa: TID251
 from mlflow.utils.mlflow_tags import (  # noqa: TID251
     MLFLOW_GIT_COMMIT,
@@ -106,6 +107,20 @@ def connect() -> MlflowClient:
         return client
 
 
+def ensure_experiment(client: MlflowClient, name: str) -> str:
+    """Return the id of the experiment `name`, which is made where there is none."""
+    experiment = client.get_experiment_by_name(name)
+    if experiment is None:
+        location = None if server_url() else (store_folder() / "artifacts" / name).as_uri()
+        try:
+            return str(client.create_experiment(name, artifact_location=location))
+        except MlflowException as error:
+            if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+                raise
+        experiment = client.get_experiment_by_name(name)  # another process made it just now
+    return str(experiment.experiment_id)
+
+
 @contextmanager
 def training_run(config: Config, *, name: str, tags: Mapping[str, str]) -> Iterator[TrackedRun]:
     """Yield a new MLflow run with the configuration, the code's commit and the packages recorded.
@@ -118,7 +133,7 @@ def training_run(config: Config, *, name: str, tags: Mapping[str, str]) -> Itera
     client = connect()
     start = time.perf_counter()
     with reaching_mlflow():
-        experiment_id = _experiment_id(client, config.experiment)
+        experiment_id = ensure_experiment(client, config.experiment)
         run_id = client.create_run(experiment_id, run_name=name, tags={**_code_tags(), **_package_tags(), **tags}).info.run_id
     try:
         folder = run_folder(run_id)
@@ -297,14 +312,6 @@ def _log_metrics(run: TrackedRun, figures: Mapping[str, float], step: int = 0) -
 
 def _set_tags(run: TrackedRun, tags: Mapping[str, str]) -> None:
     MlflowClient().log_batch(run.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-
-
-def _experiment_id(client: MlflowClient, name: str) -> str:
-    experiment = client.get_experiment_by_name(name)
-    if experiment is not None:
-        return str(experiment.experiment_id)
-    location = None if server_url() else (store_folder() / "artifacts" / name).as_uri()
-    return str(client.create_experiment(name, artifact_location=location))
 
 
 def _code_tags() -> dict[str, str]:

@@ -1,5 +1,6 @@
 import os
 import shutil
+import socket
 from pathlib import Path
 
 import pytest
@@ -56,6 +57,16 @@ def embedded_mlflow(migrated_store, tmp_path, monkeypatch):
     shutil.copy(migrated_store, tmp_path / "mlruns" / "mlflow.db")
     monkeypatch.chdir(tmp_path)
     return tmp_path / "mlruns"
+
+
+@pytest.fixture
+def unreachable_mlflow(monkeypatch):
+    """An MLflow server that refuses every connection."""
+    with socket.socket() as taken:  # bound and not listening
+        taken.bind(("127.0.0.1", 0))
+        monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{taken.getsockname()[1]}")
+        monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+        yield
 
 
 @pytest.fixture(scope="session")

@@ -7,10 +7,11 @@ from typing import Any, NamedTuple
 
 import mlflow
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
 from tasks.errors import InputError
 from tasks.handles import Decision, ModelVersion, TrackedRun
+from tasks.registration.ledger import ensure_ledger
 from tasks.tracking import connect, reaching_mlflow
 
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -60,13 +61,9 @@ def create_version(
     Raises:
         RegistryError: MLflow could not be reached, or refused.
     """
+    ensure_ledger(name)
     client = connect()
     with reaching_mlflow():
-        try:
-            client.create_registered_model(name)
-        except MlflowException as error:
-            if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
-                raise
         created = client.create_model_version(
             name, source=model_uri, run_id=run.run_id, tags=dict(tags), description=description, model_id=model_id
         )

@@ -1,0 +1,332 @@
+"""The promotion ledger of a registered model: an MLflow run whose parameters are the entries, each written once.
+
+MLflow refuses to give a run's parameter another value (`SqlAlchemyStore.log_param`: the key is in the table's primary key), on
+SQLite, PostgreSQL and through a server alike. So no entry is ever changed through MLflow, and of all who write entry n exactly
+one wins: writing it is the compare-and-set. The parameter `alias.<n>` says that the alias was set as entry n has it.
+"""
+
+import getpass
+import hashlib
+import json
+import re
+import socket
+import textwrap
+import time
+import uuid
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
+from datetime import UTC, datetime
+from typing import Annotated, Any, Literal, NamedTuple
+
+from filelock import FileLock
+from mlflow import MlflowClient
+from mlflow.entities import LifecycleStage, RunStatus
+from mlflow.exceptions import MlflowException
+from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE
+from pydantic import Field
+
+from tasks.errors import GateClosed, InputError
+from tasks.handles import Handle, LedgerEntry
+from tasks.tracking import connect, ensure_experiment, reaching_mlflow, server_url, shown_tracking_uri, store_folder
+
+EXPERIMENT = "promotions"
+RUN_TAG = "ledger.run_id"
+MAX_REASON = 1000
+# MLflow cuts a longer value off without an error (mlflow.utils.validation.MAX_PARAM_VAL_LENGTH).
+MAX_ENTRY = 6000
+RACE_SECONDS = 1.0
+
+
+class Draft(Handle):
+    """What is to be entered of one decision on a version of the registered model `name`.
+
+    `actor` is a flow run's name; without it, the entry names the user and the host.
+    """
+
+    name: str
+    version: Annotated[str, Field(pattern=r"^[1-9][0-9]*$")]
+    action: Literal["gate", "override", "rollback"]
+    outcome: Literal["promote", "keep", "undecided", "refused"]
+    reason: str
+    actor: str | None = None
+    gate_sha256: str | None = None
+    figures: dict[str, float] = Field(default_factory=dict)
+    digests: dict[str, str] = Field(default_factory=dict)
+
+
+class RegisteredState(NamedTuple):
+    """A registered model's aliases and ledger.
+
+    `run_id` is the ledger's run, None where there is no ledger or no model yet; `head_sha256` the digest of the last entry;
+    `settled` the numbers of the entries whose alias was set.
+    """
+
+    run_id: str | None
+    aliases: Mapping[str, str]
+    entries: tuple[LedgerEntry, ...]
+    head_sha256: str
+    settled: frozenset[int]
+
+
+def read_ledger(name: str) -> tuple[LedgerEntry, ...]:
+    """Return the entries of a registered model's ledger, oldest first; none where there is no model or no ledger yet.
+
+    Raises:
+        GateClosed: the ledger's run is gone, or an entry is missing or was changed.
+        RegistryError: MLflow could not be reached, or refused: never taken for an empty ledger.
+    """
+    return read_state(name).entries
+
+
+def read_state(name: str) -> RegisteredState:
+    """Return a registered model's aliases and ledger, both empty where there is no such model yet.
+
+    Raises:
+        GateClosed: the ledger's run is gone, or an entry is missing or was changed.
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    client = connect()
+    with reaching_mlflow():
+        model = _find_model(client, name)
+        run_id = model and model.tags.get(RUN_TAG)
+        aliases = {alias: str(version) for alias, version in model.aliases.items()} if model else {}
+        params = _read_params(client, name, run_id) if run_id else {}
+    entries, head_sha256 = decode_ledger(name, params)
+    settled = frozenset(number for number, _ in _numbered(params, "alias"))
+    return RegisteredState(run_id, aliases, entries, head_sha256, settled)
+
+
+def append_entry(draft: Draft, state: RegisteredState) -> LedgerEntry | None:
+    """Write the entry that follows `state`, and return it; None where another writer wrote one first.
+
+    After a RegistryError the entry may have been written, or not: reading the ledger tells.
+
+    Raises:
+        InputError: the reason is missing or too long, or the entry is larger than MLflow keeps.
+        GateClosed: the ledger's run is gone, or an entry is missing or was changed.
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    entry = next_entry(draft, state.entries, state.head_sha256)
+    key, text = _key("entry", entry.number), encode_entry(entry)
+    client = connect()
+    run_id = state.run_id or ensure_ledger(draft.name)
+    with reaching_mlflow():
+        try:
+            client.log_param(run_id, key, text)
+        except MlflowException as error:
+            if error.error_code != ErrorCode.Name(INVALID_PARAMETER_VALUE):
+                raise
+            written = _read_params(client, draft.name, run_id).get(key)
+            if written is None:
+                raise
+            # An attempt of the client's own whose answer was lost has succeeded: the claim tells it from another's.
+            return entry if written == text else None
+    return entry
+
+
+def mark_settled(state: RegisteredState, entry: LedgerEntry) -> None:
+    """Note that the alias was set as an entry has it: one that is found elsewhere later was moved by hand.
+
+    Raises:
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    client = connect()
+    with reaching_mlflow():
+        client.log_param(state.run_id, _key("alias", entry.number), entry.version)
+
+
+def next_entry(draft: Draft, entries: Sequence[LedgerEntry], head_sha256: str) -> LedgerEntry:
+    """Return the entry that would follow `entries`, made now; its time is never before that of the last.
+
+    Raises:
+        InputError: the reason is missing or too long.
+    """
+    champion = champion_of(entries)
+    now = datetime.now(UTC)
+    return LedgerEntry(
+        number=len(entries) + 1,
+        claim=uuid.uuid4().hex,
+        time=max(now, entries[-1].time) if entries else now,
+        actor=draft.actor or f"{getpass.getuser()}@{socket.gethostname()}",
+        action=draft.action,
+        outcome=draft.outcome,
+        version=draft.version,
+        champion_before=champion,
+        champion_after=draft.version if draft.outcome == "promote" else champion,
+        reason=_checked_reason(draft),
+        gate_sha256=draft.gate_sha256,
+        figures=draft.figures,
+        digests=draft.digests,
+        previous_sha256=head_sha256,
+    )
+
+
+def encode_entry(entry: LedgerEntry) -> str:
+    """Return an entry as MLflow keeps it: JSON of the entry and its digest.
+
+    Raises:
+        InputError: it is larger than MLflow keeps.
+    """
+    fields = entry.model_dump(mode="json")
+    text = _canonical_json({"entry": fields, "sha256": hash_entry(fields)})
+    if len(text) > MAX_ENTRY:
+        raise InputError(
+            f"entry {entry.number} of the promotion ledger would have {len(text):,} characters, of {MAX_ENTRY:,} that MLflow "
+            f"keeps: record fewer than {len(entry.figures)} figures and {len(entry.digests)} digests"
+        )
+    return text
+
+
+def hash_entry(fields: Mapping[str, Any]) -> str:
+    """Return the sha256 (hex) of an entry's canonical JSON."""
+    return hashlib.sha256(_canonical_json(fields).encode()).hexdigest()
+
+
+def decode_ledger(name: str, params: Mapping[str, str]) -> tuple[tuple[LedgerEntry, ...], str]:
+    """Return the entries among a run's parameters, oldest first, and the digest of the last, "" where there is none.
+
+    Raises:
+        GateClosed: an entry is missing, or was changed: its digest, or that which the next one has of it, is another's.
+    """
+    entries: list[LedgerEntry] = []
+    head_sha256 = ""
+    for number, text in _numbered(params, "entry"):
+        expected = len(entries) + 1
+        mend = "restore MLflow's database from a backup"
+        if number != expected:
+            raise GateClosed(f"entry {expected} of the promotion ledger of {name!r} is missing: {mend}")
+        try:
+            fields, digest = (stored := json.loads(text))["entry"], stored["sha256"]
+            entry = LedgerEntry.model_validate(fields)
+        except (ValueError, KeyError, TypeError):
+            raise GateClosed(f"entry {number} of the promotion ledger of {name!r} cannot be read: {mend}") from None
+        if (digest, entry.number, entry.previous_sha256) != (hash_entry(fields), number, head_sha256):
+            raise GateClosed(f"entry {number} of the promotion ledger of {name!r} is not what was written: {mend}")
+        entries.append(entry)
+        head_sha256 = digest
+    return tuple(entries), head_sha256
+
+
+def champion_of(entries: Sequence[LedgerEntry]) -> str | None:
+    """Return the champion after the last entry."""
+    return entries[-1].champion_after if entries else None
+
+
+def champion_at(entries: Sequence[LedgerEntry], moment: datetime) -> str | None:
+    """Return who was champion at a moment, which is aware of its time zone."""
+    return champion_of([entry for entry in entries if entry.time <= moment])
+
+
+def count_decisions(entries: Sequence[LedgerEntry], gate_sha256: str) -> int:
+    """Return how many decisions these gate rows have taken; a refused one looked at no result of theirs."""
+    return sum(entry.action == "gate" and entry.gate_sha256 == gate_sha256 and entry.outcome != "refused" for entry in entries)
+
+
+def ensure_ledger(name: str) -> str:
+    """Return the run of a registered model's ledger; make the model, or the ledger, where there is none.
+
+    Raises:
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    client = connect()
+    with reaching_mlflow():
+        bound = _bound_run(client, name)
+        if bound is not None:
+            return bound
+        spare = _create_run(client, name)
+        try:
+            client.create_registered_model(name, tags={RUN_TAG: spare})
+        except MlflowException as error:
+            if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
+                raise
+        bound = _bound_run(client, name) or _adopt(client, name, spare)
+        if bound != spare:
+            client.delete_run(spare)
+        return bound
+
+
+def embedded_lock(purpose: str) -> AbstractContextManager[object]:
+    """Return a lock between this machine's processes where the store is embedded; a server's writers need none to be safe."""
+    return FileLock(store_folder() / f".{purpose}.lock") if server_url() is None else nullcontext()
+
+
+def is_missing(error: MlflowException) -> bool:
+    """Tell whether MLflow says that something does not exist, which an unreachable or wrong server never does."""
+    return bool(error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST))
+
+
+def _adopt(client: MlflowClient, name: str, spare: str) -> str:
+    """Give a ledger to a registered model that was made without one."""
+    with embedded_lock("ledger"):
+        bound = _bound_run(client, name)
+        if bound is None:
+            client.set_registered_model_tag(name, RUN_TAG, spare)
+            if server_url() is not None:
+                time.sleep(RACE_SECONDS)  # the last of several who set the tag at once has it: all must see that one
+            bound = _bound_run(client, name)
+    return bound or spare
+
+
+def _create_run(client: MlflowClient, name: str) -> str:
+    note = (
+        f"The promotion ledger of the registered model `{name}`: each parameter is an entry. Without it the gate stays closed."
+    )
+    tags = {"ledger.model": name, MLFLOW_RUN_NOTE: note, MLFLOW_SOURCE_NAME: "reprise", MLFLOW_SOURCE_TYPE: "LOCAL"}
+    run_id = str(client.create_run(ensure_experiment(client, EXPERIMENT), run_name=name, tags=tags).info.run_id)
+    client.update_run(run_id, RunStatus.to_string(RunStatus.FINISHED))
+    return run_id
+
+
+def _find_model(client: MlflowClient, name: str) -> Any:
+    try:
+        return client.get_registered_model(name)
+    except MlflowException as error:
+        if is_missing(error):
+            return None
+        raise
+
+
+def _bound_run(client: MlflowClient, name: str) -> str | None:
+    model = _find_model(client, name)
+    run_id: str | None = model and model.tags.get(RUN_TAG)
+    return run_id
+
+
+def _read_params(client: MlflowClient, name: str, run_id: str) -> dict[str, str]:
+    restore = f"`MLFLOW_TRACKING_URI={shown_tracking_uri()} mlflow runs restore --run-id {run_id}`"
+    try:
+        run = client.get_run(run_id)
+    except MlflowException as error:
+        if is_missing(error):
+            raise GateClosed(
+                f"the promotion ledger of {name!r}, run {run_id}, is gone: restore MLflow's database from a backup ({restore} "
+                "brings back a run that is only deleted)"
+            ) from None
+        raise
+    if run.info.lifecycle_stage != LifecycleStage.ACTIVE:
+        raise GateClosed(f"the promotion ledger of {name!r}, run {run_id}, is deleted: bring it back with {restore}")
+    return dict(run.data.params)
+
+
+def _numbered(params: Mapping[str, str], kind: str) -> list[tuple[int, str]]:
+    return sorted((int(found[1]), text) for key, text in params.items() if (found := re.fullmatch(rf"{kind}\.(\d+)", key)))
+
+
+def _key(kind: str, number: int) -> str:
+    return f"{kind}.{number:06d}"
+
+
+def _canonical_json(fields: Mapping[str, Any]) -> str:
+    return json.dumps(fields, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
+
+
+def _checked_reason(draft: Draft) -> str:
+    if draft.action == "gate":
+        return textwrap.shorten(draft.reason, MAX_REASON, placeholder=" ...")
+    reason = draft.reason.strip()
+    if not reason:
+        raise InputError(f"the {draft.action} needs a reason: --reason TEXT")
+    if len(reason) > MAX_REASON:
+        raise InputError(f"the reason has {len(reason):,} characters: at most {MAX_REASON:,} are kept")
+    return reason
