@@ -67,10 +67,10 @@ def read_base(name: str, *, forced: bool = False) -> Base:
                     *(unsettled.number, name, unsettled.version),
                 )
                 settle(name)
-            elif server_url() is None or state == seen:
+            elif server_url() is None or (alias, state.head_sha256) == seen:
                 raise GateClosed(_tell_disagreement(state, name))
             else:  # another machine may be between its entry and its alias: what is still so in a moment was done by hand
-                seen = state
+                seen = alias, state.head_sha256
                 time.sleep(RACE_SECONDS)
 
 
