@@ -31,7 +31,7 @@ def promotion(name: str, version: str, actor: str) -> Decision:
         require_passed(validation)
         gate_rows = choose_gate_rows(reviews, validation, config.evaluation.audit_fraction)
         decision = decide(name, version, reviews, gate_rows, config, actor)
-        publish(name, version)
+        publish(name, version, before=decision.replaced)
     return decision
 
 
@@ -46,7 +46,7 @@ def override_promotion(name: str, version: str, reason: str) -> LedgerEntry:
     """
     prove(name, version, read_recipe(name, version).config.registration)
     entry = override(name, version, reason)
-    publish(name, version)
+    publish(name, version, before=entry.champion_before)
     return entry
 
 
@@ -62,5 +62,5 @@ def rollback(name: str, version: str | None, reason: str) -> LedgerEntry:
     target = version or rollback_target(name)
     prove(name, target, read_recipe(name, target).config.registration)
     entry = restore(name, target, reason)
-    publish(name, target)
+    publish(name, target, before=entry.champion_before)
     return entry

@@ -1,4 +1,4 @@
-"""`reprise promote`, `rollback`, `history`, `champion` and `verify`: who is champion, why, and how another comes in its place."""
+"""`reprise promote`, `rollback`, `history`, `champion`, `verify`: who is champion, why, and how another takes its place."""
 
 import getpass
 import json

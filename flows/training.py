@@ -12,7 +12,7 @@ from tasks.evaluation.task import choose_gate_rows, evaluate
 from tasks.ingestion.task import ingest
 from tasks.padding.task import pad_reviews
 from tasks.registration.load_check import FreshProcess
-from tasks.registration.task import decide, record, register
+from tasks.registration.task import decide, publish, record, register
 from tasks.report import RunResult
 from tasks.stage import recorded_stages
 from tasks.tracking import log_datasets, log_evaluation, log_padding, log_training, log_validation, training_run
@@ -23,7 +23,7 @@ from tasks.validation.verdict import require_passed
 
 @flow(name="training", flow_run_name=name_training_run)
 def training(config: Config, tags: Mapping[str, str] | None = None, force: bool = False) -> RunResult:
-    """Train, evaluate and register one model, and crown it if there is no champion and it passes every floor.
+    """Train, evaluate and register one model, and make it champion if the gate lets it.
 
     Args:
         config: all that the run depends on.
@@ -57,10 +57,11 @@ def training(config: Config, tags: Mapping[str, str] | None = None, force: bool 
         evaluation = evaluate(model, padded, reviews, gate_rows, config.evaluation, run)
         log_evaluation(run, evaluation, step=model.epochs_run)
 
-        version = register(model, evaluation, padded, reviews, config, run, fresh)
-        decision = decide(version, evaluation, config)
+        version = register(model, evaluation, padded, reviews, gate_rows, config, run, fresh)
+        decision = decide(version.name, version.version, reviews, gate_rows, config, f"training {flow_run.name}")
 
         result = RunResult(run, reviews, validation, padded, model, evaluation, version, decision, stages)
         record(result, config)
+        publish(version.name, version.version, before=decision.replaced)
         publish_result(result, config)
     return result

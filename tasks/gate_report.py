@@ -7,11 +7,8 @@ MARKS = {True: "passed", False: "FAILED", None: "open"}
 
 
 def gate_lines(decision: Decision) -> list[str]:
-    """Return a decision's comparison and conditions as lines; none where the gate was not asked."""
-    comparison = decision.comparison
-    if comparison is None:
-        return []
-    audit = decision.audit
+    """Return a decision's comparison and conditions as lines."""
+    comparison, audit = decision.comparison, decision.audit
     return [
         f"{comparison.rows:,} gate rows (`{comparison.gate_sha256[:12]}`), which had taken {comparison.decided_before} "
         f"decisions before; {comparison.overlap_rows} more left out, since a version was trained on their text.",

@@ -252,16 +252,18 @@ class Verdict(Handle):
 class Decision(Handle):
     """What became of a version, and why, in one sentence.
 
-    `champion` is the champion after it. `audit` is the accuracy on the sealed rows, computed only for one that is promoted.
+    `champion` is the champion after it, `replaced` the one before it where that is another. `audit` is the accuracy on the
+    sealed rows, computed only for one that is promoted.
     """
 
     outcome: Literal["promote", "keep", "undecided"]
     reason: str
     alias: Literal["champion", "challenger"]
     champion: str | None
-    checks: tuple[GateCheck, ...] = ()
-    comparison: Comparison | None = None
-    audit: Interval | None = None
+    replaced: str | None
+    checks: tuple[GateCheck, ...]
+    comparison: Comparison
+    audit: Interval | None
 
 
 class LedgerEntry(Handle):

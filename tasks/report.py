@@ -65,7 +65,11 @@ def write_report(result: RunResult, config: Config) -> str:
             "",
             *_run_lines(result),
             "",
-            f"## Test metrics ({evaluation.rows:,} reviews)",
+            "## Gate",
+            "",
+            *gate_lines(result.decision),
+            "",
+            f"## Test metrics ({evaluation.rows:,} gate rows)",
             "",
             *metrics_table(evaluation),
             "",
@@ -111,14 +115,13 @@ def write_report(result: RunResult, config: Config) -> str:
 
 
 def write_card(result: RunResult, config: Config) -> str:
-    """Return the model card of a registered model whose champion, or newest version if it has none, this run made."""
+    """Return the card of a registered model whose champion, or newest version if it has none, this run made."""
     name, version = result.version.name, result.version.version
-    standing = "the champion" if result.decision.champion == version else "the newest; there is no champion yet"
     return "\n".join(
         [
             f"# {name}",
             "",
-            f"Tells whether a review is positive, from its raw text. This page speaks of version {version}, {standing}.",
+            f"Tells whether a review is positive, from its raw text. This page speaks of version {version}.",
             "",
             "## Use",
             "",

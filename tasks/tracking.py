@@ -293,11 +293,12 @@ def log_evaluation(run: TrackedRun, evaluation: Evaluation, *, step: int) -> Non
 
 
 def log_outcome(
-    run: TrackedRun, *, report: str, description: str, stages: Sequence[StageRecord], tags: Mapping[str, str]
+    run: TrackedRun, *, texts: Mapping[str, str], description: str, stages: Sequence[StageRecord], tags: Mapping[str, str]
 ) -> None:
-    """Log the report a person reads, the run's description and each stage's seconds."""
+    """Log texts that a person reads, by their file's name, the run's description, and what each stage took."""
     with reaching_mlflow():
-        MlflowClient().log_text(run.run_id, report, "report.md")
+        for name, text in texts.items():
+            MlflowClient().log_text(run.run_id, text, name)
         _log_metrics(run, {f"seconds/{record.stage.replace(' ', '_')}": record.seconds for record in stages})
         _log_metrics(run, {f"cpu_seconds/{record.stage.replace(' ', '_')}": record.cpu_seconds for record in stages})
         _log_metrics(run, {"memory/peak_mebibytes": max(record.peak_mebibytes for record in stages)})

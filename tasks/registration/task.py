@@ -1,23 +1,29 @@
-"""The registration stages: register a version, then decide what becomes of it."""
+"""The registration stages: register a version, decide what becomes of it, put a champion in place by hand, write the pages."""
 
 import logging
 
 import numpy as np
 
-from configs.schema import Config
-from tasks.handles import Decision, Evaluation, ModelVersion, PaddedReviews, Reviews, TrackedRun, TrainedModel
-from tasks.registration.decision import decide_alias
-from tasks.registration.load_check import FreshProcess, compare_scores
-from tasks.registration.packaging import log_model
-from tasks.registration.versions import (
-    CHAMPION,
-    create_version,
-    crown,
-    describe_model,
-    download_model,
-    read_aliases,
-    record_decision,
+from configs.schema import Config, RegistrationConfig
+from tasks.handles import (
+    Decision,
+    Evaluation,
+    GateRows,
+    LedgerEntry,
+    ModelVersion,
+    PaddedReviews,
+    Reviews,
+    TrackedRun,
+    TrainedModel,
 )
+from tasks.registration import by_hand
+from tasks.registration.load_check import FreshProcess, compare_scores, score_afresh
+from tasks.registration.manifest import hash_files, version_record
+from tasks.registration.model_files import downloaded_model
+from tasks.registration.packaging import log_model
+from tasks.registration.pages import CARD, publish_pages
+from tasks.registration.training_texts import log_training_texts
+from tasks.registration.versions import create_version
 from tasks.report import RunResult, headline, write_card, write_report
 from tasks.stage import stage
 from tasks.tracking import log_outcome
@@ -31,6 +37,7 @@ def register(
     evaluation: Evaluation,
     padded: PaddedReviews,
     reviews: Reviews,
+    gate_rows: GateRows,
     config: Config,
     run: TrackedRun,
     fresh: FreshProcess,
@@ -43,60 +50,78 @@ def register(
     """
     model_id, model_uri = log_model(run, model, padded, threshold=config.evaluation.threshold, step=model.epochs_run)
     texts, expected = _sample_scores(evaluation, reviews, config.registration.load_check_rows)
-    found = fresh.score(download_model(model_uri), texts)
-    difference = compare_scores(expected, found, config.registration.load_check_tolerance)
+    check = config.registration
+    with downloaded_model(model_uri) as folder:
+        manifest = hash_files(folder)
+        found = score_afresh(
+            folder, texts, seconds=check.load_check_seconds, mebibytes=check.load_check_mebibytes, waiting=fresh
+        )
+    difference = compare_scores(expected, found.probabilities, check.load_check_tolerance)
     logger.info("a fresh process gives the same scores for %d texts (largest difference %.1e)", len(texts), difference)
+    data = {"source": reviews.source_sha256, "reviews": reviews.sha256, "padded": padded.sha256}
     tags = {f"test.{name}": f"{figure.value:.6f}" for name, figure in evaluation.metrics.items()} | {
         "weights_sha256": model.sha256,
         "dataset.sha256": reviews.sha256,
         "dataset": reviews.dataset,
+        "gate.sha256": gate_rows.sha256,
         "load_check.difference": f"{difference:.3g}",
+        "load_check.load_seconds": f"{found.load_seconds:.3f}",
+        "load_check.predict_seconds": f"{found.predict_seconds:.3f}",
+        "load_check.peak_mebibytes": f"{found.peak_mebibytes:.0f}",
+        **version_record(manifest, data),
+        **log_training_texts(run, gate_rows),
     }
-    accuracy = evaluation.metrics["accuracy"]
-    interval = f"{evaluation.confidence:.0%} interval {accuracy.low:.2%} to {accuracy.high:.2%}"
-    description = (
-        f"Test accuracy **{accuracy.value:.2%}** ({interval}) on {evaluation.rows:,} reviews of `{reviews.dataset}`, "
-        f"after {model.epochs_run} epochs with seed {config.training.seed}."
-    )
     return create_version(
-        config.registered_model,
-        run,
-        model_id=model_id,
-        model_uri=model_uri,
-        weights_sha256=model.sha256,
-        tags=tags,
-        description=description,
+        config.registered_model, run, model_id=model_id, model_uri=model_uri, weights_sha256=model.sha256, tags=tags
     )
 
 
 @stage("decision")
-def decide(version: ModelVersion, evaluation: Evaluation, config: Config) -> Decision:
-    """Decide what becomes of a registered version, and move the alias if it is to be champion.
+def decide(name: str, version: str, reviews: Reviews, gate_rows: GateRows, config: Config, actor: str) -> Decision:
+    """Have the gate compare a version with the champion, and carry out and enter what it says; see `decide_on`."""
+    from tasks.registration.deciding import decide_on
+
+    return decide_on(name, version, reviews=reviews, gate_rows=gate_rows, config=config, actor=actor)
+
+
+@stage("proof")
+def prove(name: str, version: str, bounds: RegistrationConfig) -> None:
+    """Check a version's files, and have it score in a process of its own; see `prove_usable`."""
+    by_hand.prove_usable(name, version, bounds)
+
+
+@stage("override")
+def override(name: str, version: str, reason: str) -> LedgerEntry:
+    """Make a version champion without asking the gate; see `override_gate`."""
+    return by_hand.override_gate(name, version, reason)
+
+
+@stage("rollback")
+def restore(name: str, version: str, reason: str) -> LedgerEntry:
+    """Make an earlier champion the champion again; see `roll_back`."""
+    return by_hand.roll_back(name, version, reason)
+
+
+@stage("pages")
+def publish(name: str, version: str, before: str | None) -> None:
+    """Write the pages of a version and of the champion before it, and the registered model's card.
 
     Raises:
-        RegistryError: MLflow could not be reached, or refused; the champion is then what it was.
+        RegistryError: MLflow could not be reached, or refused.
     """
-    champion = read_aliases(version.name).get(CHAMPION)
-    decision = decide_alias(evaluation.metrics, config.registration.floors, version=version.version, champion=champion)
-    if decision.alias == CHAMPION:
-        crown(version)
-    return decision
+    publish_pages(name, *([before] if before not in (None, version) else []), version)
 
 
 def record(result: RunResult, config: Config) -> None:
-    """Write the decision into the version, the report into the run, and the card into the registered model.
-
-    The card is left alone where it speaks of a champion that another run made.
+    """Write the report and the model card into the run.
 
     Raises:
         RegistryError: MLflow could not be reached, or refused.
     """
     decision, version = result.decision, result.version
-    record_decision(version, decision)
-    if decision.champion in (None, version.version):
-        describe_model(version.name, write_card(result, config))
     tags = {"decision.outcome": decision.outcome, "registered_version": f"{version.name}/{version.version}"}
-    log_outcome(result.run, report=write_report(result, config), description=headline(result), stages=result.stages, tags=tags)
+    texts = {"report.md": write_report(result, config), CARD: write_card(result, config)}
+    log_outcome(result.run, texts=texts, description=headline(result), stages=result.stages, tags=tags)
 
 
 def _sample_scores(

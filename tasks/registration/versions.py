@@ -15,6 +15,7 @@ from tasks.registration.ledger import ensure_ledger
 from tasks.tracking import connect, reaching_mlflow
 
 CHAMPION, CHALLENGER = "champion", "challenger"
+DECISION_TAG = "decision"
 
 
 class VersionSummary(NamedTuple):
@@ -54,7 +55,7 @@ def read_aliases(name: str) -> dict[str, str]:
 
 
 def create_version(
-    name: str, run: TrackedRun, *, model_id: str, model_uri: str, weights_sha256: str, tags: Mapping[str, str], description: str
+    name: str, run: TrackedRun, *, model_id: str, model_uri: str, weights_sha256: str, tags: Mapping[str, str]
 ) -> ModelVersion:
     """Register a logged model as the next version of `name` and give it the alias `challenger`.
 
@@ -64,9 +65,7 @@ def create_version(
     ensure_ledger(name)
     client = connect()
     with reaching_mlflow():
-        created = client.create_model_version(
-            name, source=model_uri, run_id=run.run_id, tags=dict(tags), description=description, model_id=model_id
-        )
+        created = client.create_model_version(name, source=model_uri, run_id=run.run_id, tags=dict(tags), model_id=model_id)
         client.set_registered_model_alias(name, CHALLENGER, created.version)
     return ModelVersion(
         name=name,
@@ -77,31 +76,28 @@ def create_version(
     )
 
 
-def crown(version: ModelVersion) -> None:
-    """Move the alias `champion` to a version, and take `challenger` from it.
+def record_decision(name: str, version: str, decision: Decision) -> None:
+    """Keep a decision whole in a version's tags; the ledger has it too, in short and for good.
+
+    Raises:
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    client = connect()
+    tags = {"decision.outcome": decision.outcome, "decision.reason": decision.reason, DECISION_TAG: decision.model_dump_json()}
+    with reaching_mlflow():
+        for key, value in tags.items():
+            client.set_model_version_tag(name, version, key, value)
+
+
+def describe_version(name: str, version: str, page: str) -> None:
+    """Make a page a version's description.
 
     Raises:
         RegistryError: MLflow could not be reached, or refused.
     """
     client = connect()
     with reaching_mlflow():
-        client.set_registered_model_alias(version.name, CHAMPION, version.version)
-        client.delete_registered_model_alias(version.name, CHALLENGER)
-
-
-def record_decision(version: ModelVersion, decision: Decision) -> None:
-    """Write a decision into the version's tags and at the end of its description.
-
-    Raises:
-        RegistryError: MLflow could not be reached, or refused.
-    """
-    client = connect()
-    with reaching_mlflow():
-        client.set_model_version_tag(version.name, version.version, "decision.outcome", decision.outcome)
-        client.set_model_version_tag(version.name, version.version, "decision.reason", decision.reason)
-        description = client.get_model_version(version.name, version.version).description
-        told = f"{description}\n\n**{decision.outcome}**: {decision.reason}"
-        client.update_model_version(version.name, version.version, description=told)
+        client.update_model_version(name, version, description=page)
 
 
 def describe_model(name: str, card: str) -> None:
