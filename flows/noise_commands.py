@@ -40,6 +40,7 @@ def noise(
     rows = [[str(first + place), f"{accuracy:.2%}"] for place, accuracy in enumerate(found.accuracies)]
     print_table(f"{resolved.registered_model}, accuracy on the gate rows", ["seed", "accuracy"], rows)
     out.print(
-        f"Two trainings differ by {100 * found.spread:.2f} points (standard deviation): the gate is undecided on a smaller gain.",
+        f"Two trainings differ by {100 * found.spread:.2f} points (standard deviation): "
+        "the gate is undecided on a smaller gain.",
         soft_wrap=True,
     )

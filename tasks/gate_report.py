@@ -1,6 +1,6 @@
 """What the gate found, as Markdown: the two versions side by side, slice by slice, and each condition."""
 
-from tasks.handles import Comparison, Decision, PairedAccuracy
+from tasks.handles import Comparison, Decision, Interval, PairedAccuracy
 from tasks.markdown import in_cell, table
 
 MARKS = {True: "passed", False: "FAILED", None: "open"}
@@ -20,15 +20,13 @@ def gate_lines(decision: Decision) -> list[str]:
             ["condition", "", "why"],
             [[check.name, MARKS[check.passed], in_cell(check.sentence)] for check in decision.checks],
         ),
-        *(
-            [
-                "",
-                f"Accuracy on the sealed audit rows, opened for the promotion: {audit.value:.2%} [{audit.low:.2%}, {audit.high:.2%}]",
-            ]
-            if audit
-            else []
-        ),
+        *(["", f"Accuracy on the sealed audit rows, opened for the promotion: {tell_share(audit)}"] if audit else []),
     ]
+
+
+def tell_share(share: Interval) -> str:
+    """Return a share and its interval in per cent."""
+    return f"{share.value:.2%} [{share.low:.2%}, {share.high:.2%}]"
 
 
 def gain_in_points(pair: PairedAccuracy) -> str:

@@ -2,7 +2,6 @@
 
 import time
 from collections.abc import Callable, Sequence
-from contextlib import ExitStack
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -28,7 +27,7 @@ LATENCY_CALLS = 30
 
 
 class Rows(NamedTuple):
-    """Rows of the test split: `texts`, `labels` int8 and `words` int32, each (rows,), and how many `overlapped` and are gone."""
+    """Rows of the test split: `texts`, `labels` int8 and `words` int32, each (rows,); `overlap` more were left out."""
 
     texts: list[str]
     labels: NDArray[np.int8]
