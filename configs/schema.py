@@ -188,7 +188,7 @@ class GateConfig(Section):
     confidence: Fraction = 0.95
     required_gain: Annotated[float, Field(ge=0, lt=1)] = 0.0
     non_inferiority_margin: Fraction = 0.005
-    slice_margin: Annotated[float, Field(ge=0, lt=1)] = 0.03
+    slice_margin: Annotated[float, Field(ge=0, lt=1)] = 0.05
     max_calibration_error: Share = 0.1
     max_latency_ratio: Annotated[float, Field(gt=0)] = 2.0
     max_size_ratio: Annotated[float, Field(gt=0)] = 2.0
