@@ -60,7 +60,7 @@ def training(config: Config, tags: Mapping[str, str] | None = None, force: bool 
         version = register(model, evaluation, padded, reviews, gate_rows, config, run, fresh)
         decision = decide(version.name, version.version, reviews, gate_rows, config, f"training {flow_run.name}")
 
-        result = RunResult(run, reviews, validation, padded, model, evaluation, version, decision, stages)
+        result = RunResult(run, reviews, validation, padded, gate_rows, model, evaluation, version, decision, stages)
         record(result, config)
         publish(version.name, version.version, before=decision.replaced)
         publish_result(result, config)

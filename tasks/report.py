@@ -9,6 +9,7 @@ from tasks.gate_report import gate_lines
 from tasks.handles import (
     Decision,
     Evaluation,
+    GateRows,
     ModelVersion,
     PaddedReviews,
     Reviews,
@@ -38,6 +39,7 @@ class RunResult(NamedTuple):
     reviews: Reviews
     validation: ValidationReport
     padded: PaddedReviews
+    gate_rows: GateRows
     model: TrainedModel
     evaluation: Evaluation
     version: ModelVersion
@@ -172,6 +174,7 @@ def write_json(result: RunResult, config: Config) -> dict[str, Any]:
             "sha256": result.reviews.sha256,
             "rows": dict(result.padded.rows),
         },
+        "gate_rows": result.gate_rows.model_dump(exclude={"path"}),
         "seconds": {record.stage: round(record.seconds, 3) for record in result.stages},
         "cpu_seconds": {record.stage: round(record.cpu_seconds, 3) for record in result.stages},
         "peak_mebibytes": round(max(record.peak_mebibytes for record in result.stages), 1),

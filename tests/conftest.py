@@ -90,3 +90,21 @@ def real_slice(real_imdb, tmp_path_factory):
     path = tmp_path_factory.mktemp("slice") / "reviews.csv"
     pd.concat(parts).to_csv(path, index=False)
     return path
+
+
+@pytest.fixture(scope="session")
+def configure(real_slice):
+    """Make the configuration of a training on 900 real reviews that takes seconds; assignments come last."""
+    from configs.loading import check_config, override, read_config
+
+    def configure(*assignments, path=real_slice):
+        small = [
+            *("data.source=table", f"data.path={path}", "data.split_column=split", "data.name=slice"),
+            *("validation.min_rows=100", "padding.vocabulary_size=500", "padding.maxlen=60"),
+            *("training.epochs=2", "training.batch_size=32", "evaluation.bootstrap_samples=100"),
+            *("registration.floors={accuracy: 0.2}", "tracking.system_metrics=false"),
+            *("registration.gate.max_calibration_error=1.0", "registration.gate.max_latency_ratio=100.0"),
+        ]
+        return check_config(override(read_config("imdb"), [*small, *assignments]), "test")
+
+    return configure

@@ -8,7 +8,6 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from configs.loading import check_config, override, read_config
 from tasks.errors import TrainingDiverged, ValidationFailed
 from tasks.registration.versions import find_version, list_versions, read_aliases
 from tasks.report import write_json
@@ -16,20 +15,6 @@ from tasks.workspace import home
 
 CACHED = ["ingestion", "validation", "padding", "padding validation", "gate rows"]
 STAGES = [*CACHED, "training", "evaluation", "registration", "decision"]
-
-
-@pytest.fixture
-def configure(real_slice):
-    def configure(*assignments, path=real_slice):
-        small = [
-            *("data.source=table", f"data.path={path}", "data.split_column=split", "data.name=slice"),
-            *("validation.min_rows=100", "padding.vocabulary_size=500", "padding.maxlen=60"),
-            *("training.epochs=2", "training.batch_size=32", "evaluation.bootstrap_samples=100"),
-            *("registration.floors={accuracy: 0.2}", "tracking.system_metrics=false"),
-        ]
-        return check_config(override(read_config("imdb"), [*small, *assignments]), "test")
-
-    return configure
 
 
 @pytest.fixture

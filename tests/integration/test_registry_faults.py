@@ -1,0 +1,214 @@
+"""The gate before a real MLflow server that is stopped, slow or answers with errors, and a champion that was tampered with."""
+
+import contextlib
+import http.client
+import os
+import shutil
+import socket
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+import urllib.request
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+
+import pytest
+
+from tasks.errors import ModelMismatch, RegistryError
+from tasks.registration.deciding import decide_on
+from tasks.registration.ledger import read_ledger
+from tasks.registration.verification import find_champion_trouble
+from tasks.registration.versions import read_aliases
+
+MODEL = "slice-lstm"
+
+
+def free_port():
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        return probe.getsockname()[1]
+
+
+class Server:
+    """An MLflow server on a store of its own, which can be stopped and started again."""
+
+    def __init__(self, folder):
+        self.folder, self.port, self.process = folder, free_port(), None
+
+    def start(self):
+        store = f"sqlite:///{self.folder}/mlflow.db"
+        options = ["--backend-store-uri", store, "--artifacts-destination", str(self.folder / "artifacts"), "--workers", "1"]
+        self.process = subprocess.Popen(
+            [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port), *options],
+            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
+            stdout=subprocess.DEVNULL,
+            stderr=subprocess.DEVNULL,
+            start_new_session=True,
+        )
+        for _ in range(600):
+            try:
+                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=1):
+                    return
+            except OSError:
+                time.sleep(0.2)
+        pytest.fail("the MLflow server did not start")
+
+    def stop(self):
+        os.killpg(self.process.pid, 9)
+        self.process.wait()
+
+
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, migrated_store):
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(migrated_store, folder / "mlflow.db")
+    server = Server(folder)
+    server.start()
+    yield server
+    server.stop()
+
+
+@pytest.fixture(scope="module")
+def proxy(server):
+    """A proxy before the server: `status` answers in its stead, `delay` holds each answer back; `requests` counts."""
+
+    class Handler(BaseHTTPRequestHandler):
+        protocol_version = "HTTP/1.1"
+
+        def forward(self):
+            faulty.requests += 1
+            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
+            time.sleep(faulty.delay)
+            if faulty.status:
+                return self.answer(faulty.status, {"Content-Type": "text/html"}, b"<html>no</html>")
+            connection = http.client.HTTPConnection("127.0.0.1", server.port)
+            headers = {key: value for key, value in self.headers.items() if key.lower() not in ("host", "connection")}
+            try:
+                connection.request(self.command, self.path, body, headers)
+                reply = connection.getresponse()
+                kept = {key: value for key, value in reply.getheaders() if key.lower() == "content-type"}
+                return self.answer(reply.status, kept, reply.read())
+            except OSError:
+                self.close_connection = True
+            finally:
+                connection.close()
+
+        def answer(self, status, headers, body):
+            self.send_response(status)
+            for key, value in {**headers, "Content-Length": str(len(body))}.items():
+                self.send_header(key, value)
+            self.end_headers()
+            self.wfile.write(body)
+
+        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = forward  # noqa: N815
+
+        def log_message(self, *_):
+            pass
+
+    faulty = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    faulty.status, faulty.delay, faulty.requests = 0, 0.0, 0
+    threading.Thread(target=faulty.serve_forever, daemon=True).start()
+    yield faulty
+    faulty.shutdown()
+
+
+@pytest.fixture(scope="module")
+def trained(server, proxy, prefect_api, configure, tmp_path_factory):
+    """Two versions that real trainings registered through the proxy; the first is champion, and no gain is ever enough."""
+    from flows.training import training
+
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(tmp_path_factory.mktemp("work"))
+        patch.setenv("REPRISE_HOME", str(tmp_path_factory.mktemp("home")))
+        patch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{proxy.server_port}")
+        config = configure("training.epochs=1", "registration.gate.required_gain=0.9")
+        first = training(config)
+        assert (first.decision.outcome, first.decision.champion) == ("promote", "1")
+        second = training(configure("training.epochs=1", "training.seed=1", "registration.gate.required_gain=0.9"))
+        assert (second.decision.outcome, second.decision.champion) == ("keep", "1")
+    return config, second
+
+
+@pytest.fixture
+def decide(trained, proxy, monkeypatch):
+    """Ask the gate about the second version, with a client that soon gives up."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{proxy.server_port}")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
+    config, second = trained
+
+    def decide():
+        return decide_on(MODEL, "2", reviews=second.reviews, gate_rows=second.gate_rows, config=config, actor="test")
+
+    yield decide
+    proxy.status, proxy.delay = 0, 0.0
+
+
+@pytest.fixture
+def champion_files(server, trained):
+    """The folder in the server's store that holds the champion's files; whatever a test does to it is undone."""
+    (path,) = server.folder.glob(f"artifacts/**/{mlflow_model_id(server)}/artifacts")
+    saved = path.with_name("saved")
+    shutil.copytree(path, saved)
+    yield path
+    shutil.rmtree(path, ignore_errors=True)
+    saved.rename(path)
+
+
+def mlflow_model_id(server):
+    with contextlib.closing(sqlite3.connect(server.folder / "mlflow.db")) as database:
+        return database.execute("select source from model_versions where version = 1").fetchone()[0].removeprefix("models:/")
+
+
+def outcomes():
+    return [entry.outcome for entry in read_ledger(MODEL)]
+
+
+def test_a_slow_server_is_waited_for(decide, proxy):
+    proxy.delay = 0.05
+    before = outcomes()
+    assert decide().outcome == "keep"
+    assert outcomes() == [*before, "keep"]
+
+
+@pytest.mark.parametrize(("status", "delay"), [(500, 0.0), (401, 0.0), (403, 0.0), (404, 0.0), (0, 3.0)])
+def test_a_server_that_does_not_answer_as_it_should_promotes_nothing(decide, proxy, status, delay):
+    before = outcomes()
+    proxy.status, proxy.delay = status, delay
+    with pytest.raises(RegistryError, match="MLflow at http"):
+        decide()
+    with pytest.raises(RegistryError):
+        read_aliases(MODEL)
+    proxy.status, proxy.delay = 0, 0.0
+    assert read_aliases(MODEL) == {"champion": "1", "challenger": "2"}
+    assert outcomes() == before
+
+
+def test_a_server_that_is_stopped_promotes_nothing_and_all_is_there_when_it_returns(decide, server):
+    before = outcomes()
+    server.stop()
+    with pytest.raises(RegistryError, match="MLflow at http"):
+        decide()
+    server.start()
+    assert read_aliases(MODEL) == {"champion": "1", "challenger": "2"}
+    assert decide().outcome == "keep"
+    assert outcomes() == [*before, "keep"]
+
+
+@pytest.mark.parametrize("name", ["artifacts/model.keras", "artifacts/vocabulary.json", "MLmodel"])
+def test_a_champion_whose_file_was_swapped_closes_the_gate(decide, champion_files, name):
+    (champion_files / name).write_bytes((champion_files / name).read_bytes() + b" ")
+    with pytest.raises(ModelMismatch, match=rf"version 1 of {MODEL} is not what was registered: '{name}' is changed"):
+        decide()
+    assert outcomes()[-1] == "refused"
+    assert read_ledger(MODEL)[-1].champion_after == "1"
+    assert name in find_champion_trouble(MODEL)
+
+
+def test_a_champion_whose_files_are_gone_closes_the_gate(decide, champion_files):
+    shutil.rmtree(champion_files)
+    with pytest.raises(ModelMismatch, match="slice-lstm/1"):
+        decide()
+    assert outcomes()[-1] == "refused"
+    assert find_champion_trouble(MODEL) is not None
