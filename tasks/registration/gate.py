@@ -134,15 +134,13 @@ def _check_gain(version: str, gain: Interval, p_value: float, gate: GateConfig) 
     required, margin = gate.required_gain, gate.non_inferiority_margin
     if gate.promote_if == "better":
         shown = 0 <= p_value < 1 - gate.confidence and gain.low > required
-        ruled_out = gain.high < required
         aim = f"a gain of more than {_points(required)} points" if required else "a gain"
     else:
         shown = gain.low > -margin and gain.value >= required
-        ruled_out = gain.high < -margin or gain.high < required
         aim = f"no loss of more than {_points(margin)} points, with a measured gain of at least {_points(required)},"
     if shown:
         return _check("gain", True, f"{aim} is shown")
-    if ruled_out:
+    if gain.high < required:
         return _check("gain", False, f"{aim} is ruled out")
     worse = f"{'is shown not to' if gain.low > -margin else 'may'} be worse by more than {_points(margin)} points"
     return _check("gain", None, f"{aim} is neither shown nor ruled out, and version {version} {worse}")

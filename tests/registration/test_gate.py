@@ -105,6 +105,7 @@ def test_a_challenger_shown_to_be_better_is_promoted():
         ("latency", {"champion": standing("3", 0.862, latency_milliseconds=0.0)}, "the 0 ms of version 3"),
         ("latency", {"challenger": standing("4", 0.871, latency_milliseconds=-1.0)}, "latency -1 ms"),
         ("size", {"challenger": standing("4", 0.871, bytes=1_800_001)}, "1,800,001 bytes of version 4 is not within 2 times"),
+        ("size", {"challenger": standing("4", 0.871, bytes=-1)}, "size -1 bytes of version 4 is not within"),
         ("slices", {"slices": (pair(10, 150, 2000, "negative", 0.99),)}, "('negative', 2,000 rows, gains -7.00 points ["),
         ("high-water mark", {"high_water": HighWaterMark(version="2", accuracy=0.8761)}, "not within 0.50 points of the best"),
     ],
@@ -226,6 +227,31 @@ def test_a_number_that_is_not_finite_promotes_nothing_wherever_it_stands(base, n
 )
 def test_boundaries(comparison, floors, outcome):
     assert judge(comparison, floors=floors, gate=BETTER).outcome == outcome
+
+
+def sliced(*bounds: tuple[float, float, float]) -> Comparison:
+    intervals = [Interval(low=low, value=value, high=high) for low, value, high in bounds]
+    return compare(slices=tuple(pair(1, 1, 50).model_copy(update={"gain": interval}) for interval in intervals))
+
+
+@pytest.mark.parametrize(
+    ("comparison", "outcome"),
+    [
+        (sliced((-0.9, -0.2, 0.5), (-0.07, -0.05, -0.03)), "promote"),
+        # The slice that loses most by its value is not the one that is sure to lose.
+        (sliced((-0.9, -0.2, 0.5), (-0.07, -0.05, -0.0301)), "keep"),
+    ],
+)
+def test_a_slice_fails_where_its_whole_interval_lies_below_the_margin(comparison, outcome):
+    assert judge(comparison, floors=FLOORS, gate=BETTER).outcome == outcome
+
+
+@pytest.mark.parametrize(("mark", "outcome"), [(1.0, "promote"), (1.0001, "keep")])
+def test_the_mark_is_held_at_the_margin_itself(mark, outcome):
+    gate = GateConfig(non_inferiority_margin=0.125)
+    comparison = compare(1500, 1240, high_water=HighWaterMark(version="2", accuracy=mark))
+    assert comparison.accuracy.challenger == 0.875
+    assert judge(comparison, floors=FLOORS, gate=gate).outcome == outcome
 
 
 @pytest.mark.parametrize(
