@@ -42,7 +42,8 @@ def mid_p(first: int, second: int) -> float:
     Of equal counts it is 1; Fagerland and others (2013) subtract half the probability of the counts there.
     """
     fewer, total = min(first, second), first + second
-    return min(float(2 * binom.cdf(fewer, total, 0.5) - binom.pmf(fewer, total, 0.5)), 1.0)
+    # The same as twice the cumulative less the point probability, which rounding would take below 0 where both vanish.
+    return min(float(binom.cdf(fewer - 1, total, 0.5) + binom.cdf(fewer, total, 0.5)), 1.0)
 
 
 def paired_gain(only_challenger: int, only_champion: int, rows: int, confidence: float) -> Interval:

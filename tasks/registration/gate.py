@@ -34,7 +34,7 @@ def judge(comparison: Comparison, *, floors: Mapping[Metric, float], gate: GateC
             reached = challenger.metrics.get("accuracy", math.nan) if accuracy is None else accuracy.challenger
             checks.append(_check_high_water(reached, comparison.high_water, gate))
         if accuracy is not None and comparison.p_value is not None:
-            checks.append(_check_gain(challenger.version, accuracy.gain, comparison.p_value, gate))
+            checks.append(_check_gain(comparison, accuracy.gain, comparison.p_value, gate))
             if comparison.noise is not None:
                 checks.append(_check_noise(accuracy.gain, comparison.noise, gate))
     return _conclude(comparison, tuple(checks))
@@ -60,8 +60,8 @@ def _check_complete(comparison: Comparison) -> GateCheck:
         wrong = f"accuracies of {accuracy.rows:,} rows were given for {comparison.rows:,} gate rows"
     else:
         overlap = f", without {comparison.overlap_rows:,} that a version was trained on" if comparison.overlap_rows else ""
-        times = "once" if comparison.decided_before == 1 else f"{comparison.decided_before} times"
-        return _check("complete", True, f"{comparison.rows:,} gate rows{overlap}, which decided {times} before")
+        decisions = f"{comparison.decided_before or 'no'} decision{'s' if comparison.decided_before > 1 else ''}"
+        return _check("complete", True, f"{comparison.rows:,} gate rows{overlap}, which took {decisions} before")
     return _check("complete", False, wrong)
 
 
@@ -130,22 +130,22 @@ def _check_high_water(accuracy: float, mark: HighWaterMark, gate: GateConfig) ->
     )
 
 
-def _check_gain(version: str, gain: Interval, p_value: float, gate: GateConfig) -> GateCheck:
+def _check_gain(comparison: Comparison, gain: Interval, p_value: float, gate: GateConfig) -> GateCheck:
     required, margin = gate.required_gain, gate.non_inferiority_margin
     if gate.promote_if == "better":
         shown = 0 <= p_value < 1 - gate.confidence and gain.low > required
-        ruled_out = gain.high < required
         aim = f"a gain of more than {_points(required)} points" if required else "a gain"
     else:
         shown = gain.low > -margin and gain.value >= required
-        ruled_out = gain.high < -margin or gain.high < required
         aim = f"no loss of more than {_points(margin)} points, with a measured gain of at least {_points(required)},"
+    told = f"({_tell_evidence(comparison, gain, p_value)})"
     if shown:
-        return _check("gain", True, f"{aim} is shown")
-    if ruled_out:
-        return _check("gain", False, f"{aim} is ruled out")
+        return _check("gain", True, f"{aim} is shown {told}")
+    if gain.high < required:
+        return _check("gain", False, f"{aim} is ruled out {told}")
+    version = comparison.challenger.version
     worse = f"{'is shown not to' if gain.low > -margin else 'may'} be worse by more than {_points(margin)} points"
-    return _check("gain", None, f"{aim} is neither shown nor ruled out, and version {version} {worse}")
+    return _check("gain", None, f"{aim} is neither shown nor ruled out {told}, and version {version} {worse}")
 
 
 def _check_noise(gain: Interval, noise: SeedNoise, gate: GateConfig) -> GateCheck:
@@ -172,12 +172,14 @@ def _conclude(comparison: Comparison, checks: tuple[GateCheck, ...]) -> Verdict:
     stays = f"Version {champion.version} stays champion"
     if accuracy is None or comparison.p_value is None or not all(check.passed for check in checks[:2]):
         return Verdict(outcome="keep", reason=f"{stays} over version {version}: {_clause(failed[0])}.", checks=checks)
-    noise = "" if comparison.noise is None else f", seed noise {_points(comparison.noise.spread)} points"
     figures = (
         f"accuracy {accuracy.challenger:.2%} against {accuracy.champion:.2%} of version {champion.version} "
-        f"on {comparison.rows:,} gate rows, gain {_tell_gain(accuracy.gain)}, "
-        f"McNemar p {_tell_p(comparison.p_value)} ({comparison.test}){noise}"
+        f"on {comparison.rows:,} gate rows"
     )
+    if [*failed, *unsure, *checks][0].name != "gain":
+        figures += f", gain {_tell_evidence(comparison, accuracy.gain, comparison.p_value)}"
+    if comparison.noise is not None:
+        figures += f", seed noise {_points(comparison.noise.spread)} points"
     if failed:
         reason = f"{stays} over version {version}: {_clause(failed[0])}; {figures}."
         return Verdict(outcome="keep", reason=reason, checks=checks)
@@ -210,8 +212,9 @@ def _tell_gain(gain: Interval) -> str:
     return f"{_points(gain.value)} points [{_points(gain.low)}, {_points(gain.high)}]"
 
 
-def _tell_p(p_value: float) -> str:
-    return "below 0.0001" if p_value < 0.0001 else f"{p_value:.4f}"
+def _tell_evidence(comparison: Comparison, gain: Interval, p_value: float) -> str:
+    told = "below 0.0001" if p_value < 0.0001 else f"{p_value:.4f}"
+    return f"{_tell_gain(gain)}, McNemar p {told} ({comparison.test})"
 
 
 def _points(share: float) -> str:

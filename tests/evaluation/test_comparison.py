@@ -1,6 +1,6 @@
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from scipy.stats import binomtest
 
@@ -31,6 +31,8 @@ def test_without_a_discordant_row_p_is_1():
 
 
 @given(COUNTS, COUNTS)
+@example(209, 209)
+@example(1, 1074)
 def test_from_25_on_it_is_the_exact_p_less_the_probability_of_what_was_seen(first, second):
     test, p_value = mcnemar(first, second)
     discordant = first + second

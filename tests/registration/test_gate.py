@@ -105,6 +105,7 @@ def test_a_challenger_shown_to_be_better_is_promoted():
         ("latency", {"champion": standing("3", 0.862, latency_milliseconds=0.0)}, "the 0 ms of version 3"),
         ("latency", {"challenger": standing("4", 0.871, latency_milliseconds=-1.0)}, "latency -1 ms"),
         ("size", {"challenger": standing("4", 0.871, bytes=1_800_001)}, "1,800,001 bytes of version 4 is not within 2 times"),
+        ("size", {"challenger": standing("4", 0.871, bytes=-1)}, "size -1 bytes of version 4 is not within"),
         ("slices", {"slices": (pair(10, 150, 2000, "negative", 0.99),)}, "('negative', 2,000 rows, gains -7.00 points ["),
         ("high-water mark", {"high_water": HighWaterMark(version="2", accuracy=0.8761)}, "not within 0.50 points of the best"),
     ],
@@ -122,8 +123,10 @@ def test_each_check_that_fails_alone_keeps_the_champion(name, changes, told):
 def test_a_challenger_shown_to_be_worse_is_kept_out():
     verdict = judge(compare(1240, 1420, noise=None), floors=FLOORS, gate=BETTER)
     assert (verdict.outcome, passed(verdict)["gain"]) == ("keep", False)
-    assert "a gain is ruled out; accuracy 86.20% against 87.10%" in verdict.reason
-    assert "gain -0.90 points [-1.41, -0.39]" in verdict.reason
+    assert verdict.reason == (
+        "Version 3 stays champion over version 4: a gain is ruled out (-0.90 points [-1.41, -0.39], McNemar p 0.0005 (mid-p)); "
+        "accuracy 86.20% against 87.10% of version 3 on 20,000 gate rows."
+    )
 
 
 @pytest.mark.parametrize(
@@ -228,6 +231,31 @@ def test_boundaries(comparison, floors, outcome):
     assert judge(comparison, floors=floors, gate=BETTER).outcome == outcome
 
 
+def sliced(*bounds: tuple[float, float, float]) -> Comparison:
+    intervals = [Interval(low=low, value=value, high=high) for low, value, high in bounds]
+    return compare(slices=tuple(pair(1, 1, 50).model_copy(update={"gain": interval}) for interval in intervals))
+
+
+@pytest.mark.parametrize(
+    ("comparison", "outcome"),
+    [
+        (sliced((-0.9, -0.2, 0.5), (-0.07, -0.05, -0.03)), "promote"),
+        # The slice that loses most by its value is not the one that is sure to lose.
+        (sliced((-0.9, -0.2, 0.5), (-0.07, -0.05, -0.0301)), "keep"),
+    ],
+)
+def test_a_slice_fails_where_its_whole_interval_lies_below_the_margin(comparison, outcome):
+    assert judge(comparison, floors=FLOORS, gate=BETTER).outcome == outcome
+
+
+@pytest.mark.parametrize(("mark", "outcome"), [(1.0, "promote"), (1.0001, "keep")])
+def test_the_mark_is_held_at_the_margin_itself(mark, outcome):
+    gate = GateConfig(non_inferiority_margin=0.125)
+    comparison = compare(1500, 1240, high_water=HighWaterMark(version="2", accuracy=mark))
+    assert comparison.accuracy.challenger == 0.875
+    assert judge(comparison, floors=FLOORS, gate=gate).outcome == outcome
+
+
 @pytest.mark.parametrize(
     ("comparison", "outcome", "gain"),
     [
@@ -280,7 +308,7 @@ def test_no_setting_is_left_out_above():
 
 def test_small_losses_are_written_without_a_sign():
     verdict = judge(with_gain(-0.00001, -0.000001, 0.00001, p_value=0.9), floors=FLOORS, gate=BETTER)
-    assert "gain 0.00 points [0.00, 0.00], McNemar p 0.9000 (mid-p)" in verdict.reason
+    assert "(0.00 points [0.00, 0.00], McNemar p 0.9000 (mid-p)" in verdict.reason
     sentences = [check.sentence for check in verdict.checks]
     assert not any("-0.00" in sentence for sentence in (verdict.reason, *sentences))
 
@@ -288,7 +316,7 @@ def test_small_losses_are_written_without_a_sign():
 def test_it_says_how_often_the_rows_decided_and_what_was_left_out_of_them():
     verdict = judge(compare(overlap_rows=120, decided_before=1), floors=FLOORS, gate=BETTER)
     assert verdict.checks[0].sentence == (
-        "20,000 gate rows, without 120 that a version was trained on, which decided once before."
+        "20,000 gate rows, without 120 that a version was trained on, which took 1 decision before."
     )
 
 
