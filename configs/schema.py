@@ -139,7 +139,8 @@ class TrainingConfig(Section):
     """Adam on binary cross-entropy. `verbosity`: 0 silent, 1 a progress bar per epoch, 2 a line per epoch.
 
     `bucketing` puts reviews of similar length into a batch and leaves out what padding they share. `shards` is the number of
-    pieces of a batch that run side by side; another number gives other last bits of the weights.
+    pieces of a batch that run side by side; another number gives other last bits of the weights. `deterministic` has
+    TensorFlow refuse what would not repeat bit for bit.
     """
 
     epochs: Positive = 5
@@ -152,6 +153,7 @@ class TrainingConfig(Section):
     shards: Annotated[int, Field(ge=1, le=64)] = 2
     early_stopping: EarlyStopping | None = None
     restore_best_weights: bool = False
+    deterministic: bool = True
 
 
 class EvaluationConfig(Section):

@@ -9,6 +9,7 @@ import logging
 import os
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager
+from contextvars import ContextVar
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
@@ -20,6 +21,8 @@ from tasks.workspace import home, in_use, is_in_use, is_whole, remove_unused
 LEFTOVER_AGE = timedelta(days=1)
 RUNS = "runs"
 logger = logging.getLogger("reprise.results")
+
+_elsewhere: ContextVar[Path | None] = ContextVar("elsewhere", default=None)
 
 
 class Kept(NamedTuple):
@@ -36,16 +39,26 @@ class Kept(NamedTuple):
     leftover: bool
 
 
+@contextmanager
+def results_below(folder: Path) -> Iterator[None]:
+    """In the block, find and keep results below `folder`, so that those of the workspace are neither used nor superseded."""
+    token = _elsewhere.set(folder)
+    try:
+        yield
+    finally:
+        _elsewhere.reset(token)
+
+
 def result_folders(stage: str, key: str) -> list[Path]:
     """Return the folders of a key's results, oldest first."""
-    folders = (home() / "stages" / stage).glob(f"{key}.[0-9]*")
+    folders = _area(stage).glob(f"{key}.[0-9]*")
     return sorted(folders, key=lambda folder: int(folder.suffix[1:]))
 
 
 @contextmanager
 def one_at_a_time(stage: str, key: str) -> Iterator[None]:
     """Have all others that want a key's result, in any process, wait for the block, so that they find what it has built."""
-    area = home() / "stages" / stage
+    area = _area(stage)
     area.mkdir(parents=True, exist_ok=True)
     # A file for every 256th of the keys, since one for each would be left behind for ever: removing a lock file is a race.
     lock = FileLock(area / f".{key[:2]}.lock")
@@ -80,7 +93,7 @@ def next_result_folder(stage: str, key: str) -> Path:
     """Return the path of the result that would supersede all others of its key."""
     folders = result_folders(stage, key)
     number = int(folders[-1].suffix[1:]) + 1 if folders else 1
-    return home() / "stages" / stage / f"{key}.{number}"
+    return _area(stage) / f"{key}.{number}"
 
 
 def remove_superseded(stage: str, key: str) -> None:
@@ -111,6 +124,10 @@ def prune(older_than: timedelta) -> tuple[list[Kept], list[Kept]]:
         if now - one.last_used > (LEFTOVER_AGE if one.leftover else older_than):
             (removed if remove_unused(one.path) else spared).append(one)
     return removed, spared
+
+
+def _area(stage: str) -> Path:
+    return (_elsewhere.get() or home() / "stages") / stage
 
 
 def _describe(group: str, folder: Path) -> Kept | None:

@@ -20,7 +20,7 @@ from prefect.cache_policies import NO_CACHE  # noqa: TID251
 from configs.schema import Section
 from tasks import handles
 from tasks.handles import StageOutput, StageRecord
-from tasks.results import hold_result, next_result_folder, one_at_a_time, remove_superseded
+from tasks.results import hold_result, next_result_folder, one_at_a_time, remove_superseded, results_below
 from tasks.workspace import code_version, in_use, published
 
 P = ParamSpec("P")
@@ -41,15 +41,18 @@ _run: ContextVar[_Run | None] = ContextVar("run", default=None)
 
 
 @contextmanager
-def recorded_stages(*, force: bool = False) -> Iterator[list[StageRecord]]:
+def recorded_stages(*, force: bool = False, results: Path | None = None) -> Iterator[list[StageRecord]]:
     """Yield a list that every stage called in the block appends its record to.
 
     No other process removes a result that a stage in the block has returned before the block ends.
 
     Args:
         force: run every stage, whether or not its result is there.
+        results: the folder to find and keep results in, instead of the workspace's.
     """
     with ExitStack() as held:
+        if results is not None:
+            held.enter_context(results_below(results))
         run = _Run([], force, held)
         token = _run.set(run)
         try:

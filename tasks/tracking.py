@@ -2,7 +2,6 @@
 
 import getpass
 import hashlib
-import importlib.metadata
 import json
 import logging
 import os
@@ -25,7 +24,6 @@ from mlflow.exceptions import MlflowException  # noqa: TID251
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode  # noqa: TID251
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor  # noqa: TID251
 from mlflow.utils.mlflow_tags import (  # noqa: TID251
-    MLFLOW_GIT_COMMIT,
     MLFLOW_RUN_NOTE,
     MLFLOW_SOURCE_NAME,
     MLFLOW_SOURCE_TYPE,
@@ -35,6 +33,7 @@ from sqlalchemy.exc import SQLAlchemyError
 
 from configs.loading import flatten
 from configs.schema import Config, TrackingConfig
+from tasks.circumstances import read_circumstances
 from tasks.errors import RegistryError
 from tasks.handles import Evaluation, PaddedReviews, Reviews, Split, StageRecord, TrackedRun, TrainedModel, ValidationReport
 from tasks.results import RUNS
@@ -43,7 +42,6 @@ from tasks.workspace import home, in_use, is_in_use, sha256_of_file
 logger = logging.getLogger("reprise.tracking")
 
 STARTING_SECONDS = 10
-RECORDED_PACKAGES = ("tensorflow", "keras", "prefect", "mlflow", "great-expectations", "numpy", "pandas", "pyarrow")
 DATASET_CONTEXTS: dict[Split, str] = {"train": "training", "validation": "validation", "test": "testing"}
 HISTORY_NAMES = {
     "loss": "train/loss",
@@ -123,7 +121,7 @@ def ensure_experiment(client: MlflowClient, name: str) -> str:
 
 @contextmanager
 def training_run(config: Config, *, name: str, tags: Mapping[str, str]) -> Iterator[TrackedRun]:
-    """Yield a new MLflow run with the configuration, the code's commit and the packages recorded.
+    """Yield a new MLflow run with the configuration and its circumstances recorded.
 
     The run ends FINISHED with the block, FAILED with its error as the tag `error`, or KILLED by an interrupt.
 
@@ -132,9 +130,11 @@ def training_run(config: Config, *, name: str, tags: Mapping[str, str]) -> Itera
     """
     client = connect()
     start = time.perf_counter()
+    source = {MLFLOW_SOURCE_NAME: "reprise", MLFLOW_SOURCE_TYPE: "LOCAL", MLFLOW_USER: getpass.getuser()}
+    all_tags = {**source, **read_circumstances(), **tags}
     with reaching_mlflow():
         experiment_id = ensure_experiment(client, config.experiment)
-        run_id = client.create_run(experiment_id, run_name=name, tags={**_code_tags(), **_package_tags(), **tags}).info.run_id
+        run_id = client.create_run(experiment_id, run_name=name, tags=all_tags).info.run_id
     try:
         folder = run_folder(run_id)
         folder.mkdir(parents=True, exist_ok=True)
@@ -246,7 +246,8 @@ def log_datasets(run: TrackedRun, reviews: Reviews, report: ValidationReport) ->
     ]
     with reaching_mlflow():
         MlflowClient().log_inputs(run.run_id, inputs)
-        _set_tags(run, {"dataset": reviews.dataset, "dataset.sha256": reviews.sha256, "dataset.source": reviews.source})
+        sources = {"dataset.source": reviews.source, "dataset.source_sha256": reviews.source_sha256}
+        _set_tags(run, {"dataset": reviews.dataset, "dataset.sha256": reviews.sha256, **sources})
 
 
 def log_padding(run: TrackedRun, padded: PaddedReviews) -> None:
@@ -313,25 +314,6 @@ def _log_metrics(run: TrackedRun, figures: Mapping[str, float], step: int = 0) -
 
 def _set_tags(run: TrackedRun, tags: Mapping[str, str]) -> None:
     MlflowClient().log_batch(run.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-
-
-def _code_tags() -> dict[str, str]:
-    tags = {MLFLOW_SOURCE_NAME: "reprise", MLFLOW_SOURCE_TYPE: "LOCAL", MLFLOW_USER: getpass.getuser()}
-    try:
-        import git  # fails where there is no git command
-    except ImportError:
-        return {**tags, "git.dirty": "unknown"}
-    try:
-        repository = git.Repo(Path(__file__).parent, search_parent_directories=True)
-        dirty = str(repository.is_dirty(untracked_files=True)).lower()
-        return {**tags, MLFLOW_GIT_COMMIT: repository.head.commit.hexsha, "git.dirty": dirty}
-    except (git.GitError, ValueError):
-        # Installed without its repository, a repository without a commit, or one of another user's, which git refuses.
-        return {**tags, "git.dirty": "unknown"}
-
-
-def _package_tags() -> dict[str, str]:
-    return {f"package.{name}": importlib.metadata.version(name) for name in RECORDED_PACKAGES}
 
 
 def _without_password(text: str) -> str:

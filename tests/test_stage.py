@@ -111,6 +111,16 @@ def test_another_argument_or_another_content_at_the_same_path_is_another_result(
     assert build() == (first, True)
 
 
+def test_results_kept_elsewhere_leave_those_of_the_workspace_alone(build, room, source, tmp_path):
+    first, _ = build()
+    for reused in (False, True):
+        with recorded_stages(results=tmp_path / "elsewhere") as records:
+            other = room.build(str(source), 1)
+        assert [record.reused for record in records] == [reused]
+        assert other.file("file.txt").is_relative_to(tmp_path / "elsewhere")
+    assert build() == (first, True)
+
+
 def kept(stage):
     return [path for path in (home() / "stages" / stage).iterdir() if path.is_dir()]
 

@@ -7,6 +7,7 @@ import pytest
 
 from configs.loading import check_config, read_config
 from tasks import tracking
+from tasks.circumstances import read_circumstances
 from tasks.errors import RegistryError, TrainingDiverged
 from tasks.registration.versions import find_version, list_versions, read_aliases
 from tasks.tracking import connect, log_epoch, training_run
@@ -30,7 +31,7 @@ def test_a_run_records_its_configuration_its_code_and_its_packages(embedded_mlfl
     assert (run.info.status, run.info.run_name, run.data.tags["prefect.flow_run_id"]) == ("FINISHED", "first", "x")
     assert (run.data.params["training.epochs"], run.data.params["data.source"]) == (str(config.training.epochs), "sample")
     assert run.data.tags["package.tensorflow"] == "2.21.0"
-    assert run.data.tags["git.dirty"] in ("true", "false", "unknown")
+    assert {**run.data.tags, **read_circumstances()} == run.data.tags
     history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "train/loss")
     assert [(point.step, point.value) for point in history] == [(1, 0.5), (2, 0.4)]
     assert run.data.metrics["validation/loss"] == 0.5

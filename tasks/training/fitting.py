@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, NamedTuple
 
 import keras
+import tensorflow as tf
 
 from configs.schema import TrainingConfig
 from tasks.errors import TrainingDiverged
@@ -20,6 +21,16 @@ class FitResult(NamedTuple):
 
     history: dict[str, tuple[float, ...]]
     best_epoch: int
+
+
+def make_repeatable(training: TrainingConfig) -> None:
+    """Seed all that draws at random and, where `deterministic` says so, have TensorFlow run only what repeats bit for bit.
+
+    The latter lasts as long as the process: TensorFlow has no way back.
+    """
+    keras.utils.set_random_seed(training.seed)
+    if training.deterministic:
+        tf.config.experimental.enable_op_determinism()
 
 
 def fit(

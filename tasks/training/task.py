@@ -26,19 +26,15 @@ def train(
         TrainingDiverged: the loss is no longer finite.
         ConfigError: padding and masking do not go together.
     """
-    import keras
-    import tensorflow as tf
-
     from tasks.training import lstm
     from tasks.training.batches import Rows
-    from tasks.training.fitting import fit
+    from tasks.training.fitting import fit, make_repeatable
     from tasks.training.network import build_network, compile_network, hash_weights, summarize
 
     def load(split: Split) -> Rows:
         return Rows(*(np.load(padded.file(f"{name}_{split}.npy"), mmap_mode="r") for name in ("ids", "lengths", "labels")))
 
-    keras.utils.set_random_seed(training.seed)
-    tf.config.experimental.enable_op_determinism()
+    make_repeatable(training)
     network = build_network(model, vocabulary_size=padded.vocabulary_size, maxlen=padded.maxlen, padding=padding.padding)
     trimmed = lstm.TrimmedNetwork(network, training.shards)
     compile_network(trimmed, training)

@@ -1,3 +1,6 @@
+import subprocess
+import sys
+
 import keras
 import numpy as np
 import pytest
@@ -94,3 +97,20 @@ def test_bucketing_changes_the_batches_and_shards_the_last_bits(rows):
 def test_each_epoch_takes_one_step_a_batch(rows, compiled):
     network, _ = train(rows, epochs=2, compiled=compiled)
     assert int(network.optimizer.iterations) == 2 * 6
+
+
+def test_deterministic_has_tensorflow_refuse_what_would_not_repeat():
+    """In a process of its own, since it lasts as long as the process."""
+    code = """
+import tensorflow as tf
+from configs.schema import TrainingConfig
+from tasks.training.fitting import make_repeatable
+for deterministic in (False, True):
+    make_repeatable(TrainingConfig(deterministic=deterministic))
+    tf.random.set_seed(None)
+    print(deterministic, tf.random.uniform([]).numpy(), flush=True)
+"""
+    run = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=False)
+    assert run.stdout.startswith("False 0.")
+    assert "True" not in run.stdout
+    assert "require a seed to be set when determinism is enabled" in run.stderr
