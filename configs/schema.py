@@ -194,7 +194,7 @@ class GateConfig(Section):
     max_calibration_error: Share = 0.1
     max_latency_ratio: Annotated[float, Field(gt=0)] = 2.0
     max_size_ratio: Annotated[float, Field(gt=0)] = 2.0
-    noise_multiple: Annotated[float, Field(ge=0)] = 1.0
+    noise_multiple: Annotated[float, Field(ge=0)] = 2.0
 
 
 class RegistrationConfig(Section):

@@ -53,12 +53,11 @@ def compare_configs(present: Mapping[str, Any], other: Mapping[str, Any]) -> lis
     """Return the key, the value and the other value of each leaf in which two configurations differ."""
     one, two = flatten(present), flatten(other)
     keys = [*one, *(key for key in two if key not in one)]
-    absent = object()
-    return [
-        (key, *("absent" if tree.get(key, absent) is absent else str(tree[key]) for tree in (one, two)))
-        for key in keys
-        if one.get(key, absent) != two.get(key, absent)
-    ]
+
+    def shown(tree: Mapping[str, Any], key: str) -> str:
+        return str(tree[key]) if key in tree else "absent"
+
+    return [(key, shown(one, key), shown(two, key)) for key in keys if key not in one or key not in two or one[key] != two[key]]
 
 
 def _standing(record: VersionRecord) -> str:

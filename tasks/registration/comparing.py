@@ -18,7 +18,7 @@ from tasks.evaluation.comparison import compare_accuracy, compare_slices, expect
 from tasks.evaluation.intervals import wilson_interval
 from tasks.evaluation.metrics import measure_points
 from tasks.evaluation.scores import check_labels
-from tasks.handles import Comparison, GateRows, HighWaterMark, Interval, Reviews, SeedNoise, Standing
+from tasks.handles import Comparison, GateRows, HighWaterMark, Interval, PairedAccuracy, Reviews, SeedNoise, Standing
 from tasks.registration.model_files import verified_model
 from tasks.registration.training_texts import read_training_texts
 from tasks.registration.versions import VersionDetails
@@ -134,13 +134,13 @@ def compare_versions(
     marks = [
         HighWaterMark(version=one.summary.version, accuracy=standings[one.summary.version].metrics["accuracy"]) for one in best
     ]
-    accuracy, slices, test, p_value = None, (), None, None
+    accuracy, test, p_value = None, None, None
+    slices: tuple[PairedAccuracy, ...] = ()
     if champion is not None:
-        labels = [scored[one.summary.version].labels for one in (challenger, champion)]
-        accuracy = compare_accuracy("all", rows.labels, *labels, gate.confidence)
-        slices = compare_slices(
-            rows.labels, rows.words, *labels, bands=config.evaluation.length_bands, confidence=gate.confidence
-        )
+        ours, theirs = (scored[one.summary.version].labels for one in (challenger, champion))
+        bands, confidence = config.evaluation.length_bands, gate.confidence
+        accuracy = compare_accuracy("all", rows.labels, ours, theirs, confidence)
+        slices = compare_slices(rows.labels, rows.words, ours, theirs, bands=bands, confidence=confidence)
         test, p_value = mcnemar(accuracy.only_challenger, accuracy.only_champion)
     return Comparison(
         gate_sha256=gate_rows.sha256,

@@ -1,0 +1,51 @@
+"""From a command's arguments to the configuration that they stand for."""
+
+from typing import TYPE_CHECKING
+
+from tasks.errors import ConfigError
+
+if TYPE_CHECKING:
+    from configs.schema import Config, DataConfig
+
+
+def resolve_config(name: str | None, data: str | None, assignments: list[str]) -> "tuple[Config, str]":
+    """Return the configuration that arguments stand for, and the sentence that says which data it trains on.
+
+    Raises:
+        ConfigError: a key, type or value is wrong.
+        DataError: `data` names nothing that can be read.
+    """
+    from pydantic import ValidationError
+
+    from configs.loading import check_config, first_fault, override, read_config
+    from tasks.ingestion.download import imdb_available
+    from tasks.ingestion.source import data_from_path
+
+    if data is not None:
+        tree = read_config(name or "imdb")
+        try:
+            source = data_from_path(data).model_dump(exclude_unset=True)
+        except ValidationError as error:
+            raise ConfigError(f"--data: {first_fault(error)}") from None
+        places = ("source", "path", "test_path", "word_index")
+        kept = {key: value for key, value in (tree.get("data") or {}).items() if key not in places}
+        tree = {**tree, "data": {**kept, **source}}
+    elif name is not None:
+        tree = read_config(name)
+    else:
+        tree = read_config("imdb" if imdb_available() else "sample")
+    config = check_config(override(tree, assignments), f"configuration {name or 'imdb'}")
+    return config, _describe_data(config.data, asked=name is not None or data is not None)
+
+
+def _describe_data(data: "DataConfig", *, asked: bool) -> str:
+    if data.source == "imdb":
+        return "Data: the official IMDB reviews."
+    if data.source != "sample":
+        return f"Data: {data.path}."
+    if asked:
+        return "Data: the generated sample."
+    return (
+        "Data: the generated sample, since IMDB can neither be downloaded nor found in the cache; "
+        "for real reviews: reprise train --data PATH"
+    )
