@@ -20,7 +20,17 @@ from flows import cache_commands, noise_commands, promotion_commands, reproducti
 from flows.configuring import resolve_config
 from flows.options import AsJson, Model
 from flows.starting import EVALUATION_IMPORTS, TRAINING_IMPORTS, running_prefect
-from flows.terminal import err, keep_native_messages, out, print_error, print_result, print_table, show_log_lines
+from flows.terminal import (
+    err,
+    keep_native_messages,
+    out,
+    print_error,
+    print_markdown,
+    print_result,
+    print_table,
+    print_warning,
+    show_log_lines,
+)
 from tasks.errors import InputError, RepriseError
 from tasks.workspace import home
 
@@ -141,15 +151,17 @@ def predict(
 
 @app.command()
 def models(as_json: AsJson = False) -> None:
-    """List registered models and their versions.
+    """List registered models and their versions, and say which champion is not what it was.
 
     Example: reprise models
     """
+    from tasks.registration.verification import find_champion_trouble
     from tasks.registration.versions import list_versions
 
     versions = list_versions()
+    troubles = {name: find_champion_trouble(name) for name in sorted({version.name for version in versions})}
     if as_json:
-        print(json.dumps([version_record(version) for version in versions]))  # noqa: T201
+        print(json.dumps([{**version_record(one), "champion_trouble": troubles[one.name]} for one in versions]))  # noqa: T201
         return
     if not versions:
         from tasks.tracking import shown_tracking_uri
@@ -168,6 +180,8 @@ def models(as_json: AsJson = False) -> None:
         for version in versions
     ]
     print_table("Registered models", ["model", "version", "alias", "test accuracy", "decision", "registered"], rows)
+    for trouble in filter(None, troubles.values()):
+        print_warning(trouble)
 
 
 @app.command()
@@ -176,21 +190,19 @@ def show(
     model: Model = None,
     as_json: AsJson = False,
 ) -> None:
-    """Show a version: its figures, its data, its decision.
+    """Show why a version is what it is: decisions, figures beside the champion's, data, configuration, receipts.
 
     Example: reprise show champion --model imdb-lstm
     """
-    from tasks.registration.versions import choose_model, find_version
+    from tasks.registration.pages import read_record
+    from tasks.registration.versions import choose_model
+    from tasks.version_page import record_as_json, write_page
 
-    details = find_version(choose_model(model), version)
+    record = read_record(choose_model(model), version)
     if as_json:
-        record = {**version_record(details.summary), "tags": details.tags, "description": details.description}
-        print(json.dumps(record))  # noqa: T201
-        return
-    summary = details.summary
-    out.print(f"[bold]{summary.name} version {summary.version}[/] {', '.join(summary.aliases)}".rstrip())
-    out.print(details.description, soft_wrap=True, markup=False)
-    print_table("Record", ["key", "value"], sorted([*details.tags.items(), ("run_id", summary.run_id)]))
+        print(json.dumps(record_as_json(record)))  # noqa: T201
+    else:
+        print_markdown(write_page(record))
 
 
 @app.command()

@@ -11,7 +11,7 @@ from rich.markup import escape
 
 from flows.options import AsJson, Model
 from flows.starting import running_prefect
-from flows.terminal import keep_native_messages, out, print_table, show_log_lines
+from flows.terminal import keep_native_messages, out, print_markdown, print_table, show_log_lines
 from tasks.errors import InputError, RepriseError
 from tasks.workspace import home
 
@@ -52,10 +52,9 @@ def promote(
         print(json.dumps({"model": name, "version": number, **decision.model_dump(mode="json")}))  # noqa: T201
         return
     from tasks.gate_report import gate_lines
-    from tasks.handles import Decision
 
     out.print(f"[bold]{decision.outcome}[/]: {escape(decision.reason)}", soft_wrap=True)
-    _print_markdown("\n".join(gate_lines(Decision.model_validate(decision))))
+    print_markdown("\n".join(gate_lines(decision)))
 
 
 def rollback(
@@ -204,9 +203,3 @@ def _change(entry: "LedgerEntry") -> str:
     if entry.champion_before == entry.champion_after:
         return entry.champion_after or "none"
     return f"{entry.champion_before or 'none'} -> {entry.champion_after}"
-
-
-def _print_markdown(text: str) -> None:
-    from rich.markdown import Markdown
-
-    out.print(Markdown(text))

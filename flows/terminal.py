@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rich.console import Console
+from rich.markdown import Markdown
 from rich.markup import escape
 from rich.table import Table
 
@@ -58,6 +59,19 @@ def keep_native_messages(path: Path) -> None:
 def print_error(message: str) -> None:
     """Print one line to standard error."""
     err.print(f"[red]error:[/] {escape(message)}", soft_wrap=True)
+
+
+def print_warning(message: str) -> None:
+    """Print one line to standard error, for what does not stop the work."""
+    err.print(f"[yellow]warning:[/] {escape(message)}", soft_wrap=True)
+
+
+def print_markdown(text: str) -> None:
+    """Print Markdown: laid out on a terminal, as it is where it goes to a file or another program."""
+    if out.is_terminal:
+        out.print(Markdown(text))
+    else:
+        out.print(text, soft_wrap=True, markup=False)
 
 
 def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]) -> None:

@@ -49,6 +49,15 @@ def write_page(record: VersionRecord) -> str:
     )
 
 
+def record_as_json(record: VersionRecord) -> dict[str, Any]:
+    """Return a version's record as JSON values."""
+    return {
+        **record._asdict(),
+        "decision": None if record.decision is None else record.decision.model_dump(mode="json"),
+        "entries": [entry.model_dump(mode="json") for entry in record.entries],
+    }
+
+
 def compare_configs(present: Mapping[str, Any], other: Mapping[str, Any]) -> list[tuple[str, str, str]]:
     """Return the key, the value and the other value of each leaf in which two configurations differ."""
     one, two = flatten(present), flatten(other)
