@@ -5,14 +5,17 @@ from typing import Any
 
 import mlflow
 
-from tasks.registration.versions import VersionSummary, download_model
+from tasks.registration.model_files import verified_model
+from tasks.registration.versions import VersionSummary
 
 
 def score_texts(version: VersionSummary, texts: Sequence[str]) -> list[dict[str, Any]]:
     """Return the `probability` and `label` that a version gives for each text.
 
     Raises:
+        ModelMismatch: the version's files are not those that were registered.
         RegistryError: MLflow could not be reached, or holds the version's files no more.
     """
-    model = mlflow.pyfunc.load_model(str(download_model(f"models:/{version.name}/{version.version}")))
-    return [prediction.model_dump() for prediction in model.predict(list(texts))]
+    with verified_model(version.name, version.version) as folder:
+        model = mlflow.pyfunc.load_model(str(folder))
+        return [prediction.model_dump() for prediction in model.predict(list(texts))]

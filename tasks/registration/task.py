@@ -7,14 +7,15 @@ import numpy as np
 from configs.schema import Config
 from tasks.handles import Decision, Evaluation, ModelVersion, PaddedReviews, Reviews, TrackedRun, TrainedModel
 from tasks.registration.decision import decide_alias
-from tasks.registration.load_check import FreshProcess, compare_scores
+from tasks.registration.load_check import FreshProcess, compare_scores, score_afresh
+from tasks.registration.manifest import hash_files, version_record
+from tasks.registration.model_files import downloaded_model
 from tasks.registration.packaging import log_model
 from tasks.registration.versions import (
     CHAMPION,
     create_version,
     crown,
     describe_model,
-    download_model,
     read_aliases,
     record_decision,
 )
@@ -43,14 +44,23 @@ def register(
     """
     model_id, model_uri = log_model(run, model, padded, threshold=config.evaluation.threshold, step=model.epochs_run)
     texts, expected = _sample_scores(evaluation, reviews, config.registration.load_check_rows)
-    found = fresh.score(download_model(model_uri), texts)
-    difference = compare_scores(expected, found, config.registration.load_check_tolerance)
+    check = config.registration
+    with downloaded_model(model_uri) as folder:
+        manifest = hash_files(folder)
+        found = score_afresh(
+            folder, texts, seconds=check.load_check_seconds, mebibytes=check.load_check_mebibytes, waiting=fresh
+        )
+    difference = compare_scores(expected, found.probabilities, check.load_check_tolerance)
     logger.info("a fresh process gives the same scores for %d texts (largest difference %.1e)", len(texts), difference)
     tags = {f"test.{name}": f"{figure.value:.6f}" for name, figure in evaluation.metrics.items()} | {
         "weights_sha256": model.sha256,
         "dataset.sha256": reviews.sha256,
         "dataset": reviews.dataset,
         "load_check.difference": f"{difference:.3g}",
+        "load_check.load_seconds": f"{found.load_seconds:.3f}",
+        "load_check.predict_seconds": f"{found.predict_seconds:.3f}",
+        "load_check.peak_mebibytes": f"{found.peak_mebibytes:.0f}",
+        **version_record(manifest, {"source": reviews.source_sha256, "reviews": reviews.sha256, "padded": padded.sha256}),
     }
     accuracy = evaluation.metrics["accuracy"]
     interval = f"{evaluation.confidence:.0%} interval {accuracy.low:.2%} to {accuracy.high:.2%}"

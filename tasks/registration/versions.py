@@ -2,10 +2,8 @@
 
 from collections.abc import Callable, Iterator, Mapping
 from datetime import UTC, datetime
-from pathlib import Path
 from typing import Any, NamedTuple
 
-import mlflow
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
@@ -159,17 +157,6 @@ def find_version(name: str, version_or_alias: str) -> VersionDetails:
             raise
         aliases = client.get_registered_model(name).aliases
         return VersionDetails(_summarize(found, aliases), dict(found.tags), found.description or "")
-
-
-def download_model(model_uri: str) -> Path:
-    """Return a local folder that holds the files of a model, by its MLflow URI.
-
-    Raises:
-        RegistryError: MLflow could not be reached, or holds the files no more.
-    """
-    connect()
-    with reaching_mlflow():
-        return Path(mlflow.artifacts.download_artifacts(model_uri))
 
 
 def _every(search: Callable[..., Any], *args: str) -> Iterator[Any]:

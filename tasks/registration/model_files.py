@@ -1,0 +1,70 @@
+"""A model's files in a folder of their own, where nobody else changes them, and checked to be those that were registered."""
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import mlflow
+
+from tasks.errors import ModelMismatch, RegistryError
+from tasks.registration.manifest import DIGEST_TAG, check_files, check_paths, manifest_digest, read_manifest
+from tasks.registration.versions import find_version
+from tasks.tracking import connect, reaching_mlflow
+
+DOWNLOAD_MARK = "registered_model_meta"
+
+
+@contextmanager
+def downloaded_model(model_uri: str) -> Iterator[Path]:
+    """Yield a copy of a model's files, by its MLflow URI, in a new folder that only this user can read, and remove it.
+
+    Two things that whoever loads a model in place leaves in an embedded store are not in the copy: the file in which MLflow
+    notes what it downloaded, and Python's compiled code, which Python would run in place of the source that was checked.
+
+    Raises:
+        RegistryError: MLflow could not be reached, or holds the files no more.
+    """
+    connect()
+    with tempfile.TemporaryDirectory(prefix="reprise-model-") as private:
+        try:
+            with reaching_mlflow():
+                folder = Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=private))
+        except RegistryError as error:
+            raise RegistryError(f"the files of {model_uri} could not be fetched: {error}") from error
+        (folder / DOWNLOAD_MARK).unlink(missing_ok=True)
+        for cache in [path for path in folder.rglob("__pycache__") if path.is_dir()]:
+            shutil.rmtree(cache)
+        if not any(folder.iterdir()):  # MLflow takes a folder that is gone for an empty one
+            raise RegistryError(f"MLflow holds the files of {model_uri} no more: restore them from a backup")
+        yield folder
+
+
+@contextmanager
+def verified_model(name: str, version: str) -> Iterator[Path]:
+    """Yield a private copy of a version's files that was checked against what the version's tags say they were.
+
+    Raises:
+        InputError: there is no such version.
+        ModelMismatch: a file is changed, missing or new, or the version has no record of its files.
+        RegistryError: MLflow could not be reached, or holds the files no more.
+    """
+    tags = find_version(name, version).tags
+    manifest = read_manifest(tags)
+    if not manifest:
+        raise ModelMismatch(
+            f"version {version} of {name} has no record of its files, so nobody can tell whether they are its own: "
+            "register the model again with `reprise train`"
+        )
+    if manifest_digest(manifest) != tags.get(DIGEST_TAG):
+        raise ModelMismatch(
+            f"version {version} of {name} has another record of its files than at its registration ({DIGEST_TAG})"
+        )
+    with downloaded_model(f"models:/{name}/{version}") as folder:
+        try:
+            check_files(folder, manifest)
+            check_paths(folder)
+        except ModelMismatch as mismatch:
+            raise ModelMismatch(f"version {version} of {name} is not what was registered: {mismatch}") from None
+        yield folder
