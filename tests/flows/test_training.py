@@ -9,9 +9,10 @@ import pandas as pd
 import pytest
 
 from tasks.errors import TrainingDiverged, ValidationFailed
+from tasks.registration.model_files import verified_model
 from tasks.registration.versions import find_version, list_versions, read_aliases
 from tasks.report import write_json
-from tasks.workspace import home
+from tasks.workspace import home, sha256_of_file
 
 CACHED = ["ingestion", "validation", "padding", "padding validation", "gate rows"]
 STAGES = [*CACHED, "training", "evaluation", "registration", "decision"]
@@ -145,6 +146,11 @@ def check_registered_model(result):
     assert details.summary.aliases == ("champion",)
     assert details.tags["weights_sha256"] == result.model.sha256
     assert details.tags["decision.reason"] == result.decision.reason
+    assert details.tags["file.artifacts/lstm.py"] == sha256_of_file(result.model.file("lstm.py"))
+    assert details.tags["data.padded"] == result.padded.sha256
+    assert 100 < float(details.tags["load_check.peak_mebibytes"]) < 4096
+    with verified_model("slice-lstm", details.summary.version) as folder:
+        assert sha256_of_file(folder / "artifacts" / "model.keras") == sha256_of_file(result.model.file("model.keras"))
     card = mlflow.MlflowClient().get_registered_model("slice-lstm").description
     assert card.startswith("# slice-lstm")
     assert "version 1, the champion" in card

@@ -1,0 +1,74 @@
+"""A version that is real but for its training: an untrained network of the project's own, logged and registered as any."""
+
+import shutil
+from pathlib import Path
+
+from configs.loading import check_config, override, read_config
+from configs.schema import ModelConfig
+from tasks.handles import PaddedReviews, TrainedModel
+from tasks.registration.manifest import hash_files, version_record
+from tasks.registration.model_files import downloaded_model
+from tasks.registration.packaging import log_model
+from tasks.registration.versions import VersionSummary, create_version, find_version
+from tasks.served_model import TextEncoder
+from tasks.tracking import training_run
+
+NAME = "small-lstm"
+TEXTS = ["a film that i will not forget", "dull from the first minute to the last", ""]
+WORDS = ("the", "a", "film", "that", "i", "will", "not", "forget", "dull", "from", "first", "minute", "to", "last")
+VOCABULARY, MAXLEN = 20, 12
+
+
+def save_small_model(folder: Path, seed: int = 0) -> tuple[TrainedModel, PaddedReviews]:
+    """Write what the training and the padding stage would hand to the registration."""
+    import keras
+
+    from tasks.training import lstm
+    from tasks.training.network import build_network, hash_weights, summarize
+
+    keras.utils.set_random_seed(seed)
+    network = build_network(ModelConfig(), vocabulary_size=VOCABULARY, maxlen=MAXLEN, padding="pre")
+    folder.mkdir(parents=True, exist_ok=True)
+    network.save(folder / "model.keras")
+    shutil.copy(lstm.__file__, folder / "lstm.py")
+    (folder / "summary.txt").write_text(summarize(network))
+    TextEncoder(WORDS, VOCABULARY, MAXLEN).save(folder / "vocabulary.json")
+    model = TrainedModel(
+        path=str(folder),
+        sha256=hash_weights(network),
+        parameters=network.count_params(),
+        epochs_run=1,
+        best_epoch=1,
+        history={"loss": (0.69,)},
+    )
+    none = {"train": 0, "validation": 0, "test": 0}
+    padded = PaddedReviews(
+        path=str(folder),
+        sha256="0" * 64,
+        vocabulary_size=VOCABULARY,
+        maxlen=MAXLEN,
+        rows=none,
+        truncated_share=none,
+        out_of_vocabulary_share=none,
+        padding_share=none,
+    )
+    return model, padded
+
+
+def register_small_version(model: TrainedModel, padded: PaddedReviews) -> VersionSummary:
+    """Register a saved small model in the MLflow of the environment, with the record of its files, as a run does."""
+    config = check_config(override(read_config("imdb"), ["tracking.system_metrics=false"]), "small version")
+    with training_run(config, name="small", tags={}) as run:
+        model_id, model_uri = log_model(run, model, padded, threshold=0.5, step=1)
+        with downloaded_model(model_uri) as folder:
+            record = version_record(hash_files(folder), {"reviews": "0" * 64})
+        created = create_version(
+            NAME,
+            run,
+            model_id=model_id,
+            model_uri=model_uri,
+            weights_sha256=model.sha256,
+            tags={"weights_sha256": model.sha256, **record},
+            description="An untrained network.",
+        )
+    return find_version(created.name, created.version).summary
