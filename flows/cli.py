@@ -40,17 +40,6 @@ if TYPE_CHECKING:
 app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
 )
-app.add_typer(cache_commands.app, name="cache")
-for command in (
-    promotion_commands.promote,
-    promotion_commands.rollback,
-    promotion_commands.history,
-    promotion_commands.champion,
-    promotion_commands.verify,
-    reproduction_commands.reproduce,
-    noise_commands.noise,
-):
-    app.command()(command)
 
 
 def main() -> None:
@@ -233,6 +222,19 @@ def ui(
             out.print("Stopping ...")
             return
     raise RepriseError(f"a server ended by itself: see {home() / 'logs'}")
+
+
+app.add_typer(cache_commands.app, name="cache")
+for command in (
+    promotion_commands.promote,
+    promotion_commands.rollback,
+    promotion_commands.history,
+    promotion_commands.champion,
+    promotion_commands.verify,
+    reproduction_commands.reproduce,
+    noise_commands.noise,
+):
+    app.command()(command)
 
 
 def version_record(version: "VersionSummary") -> dict[str, Any]:

@@ -2,11 +2,12 @@
 
 import logging
 import math
+from collections.abc import Sequence
 
 from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_after_attempt
 
 from configs.schema import Config
-from tasks.errors import InputError, RepriseError, StaleBase
+from tasks.errors import InputError, ModelMismatch, RepriseError, StaleBase
 from tasks.handles import Comparison, Decision, GateRows, HighWaterMark, Interval, LedgerEntry, Reviews, Verdict
 from tasks.registration.champion_line import best_of_line
 from tasks.registration.comparing import audit_version, compare_versions
@@ -71,6 +72,8 @@ def _decide(challenger: VersionDetails, reviews: Reviews, gate_rows: GateRows, c
     entries = read_ledger(name)
     champion = find_version(name, base.champion) if base.champion else None
     best, recorded_mark = _find_marks(name, entries)
+    for one in (challenger, *([champion] if champion else []), *best):
+        check_entered(one, entries)
     comparison = compare_versions(
         challenger,
         champion,
@@ -128,6 +131,22 @@ def _draft(
             "digests": version_digests(challenger),
         }
     )
+
+
+def check_entered(version: VersionDetails, entries: Sequence[LedgerEntry]) -> None:
+    """See that a version has the digests with which the ledger's entries on it knew it.
+
+    Raises:
+        ModelMismatch: one of its tags was changed since.
+    """
+    present = version_digests(version)
+    for entry in entries:
+        for digest, entered in entry.digests.items() if entry.version == version.summary.version else ():
+            if present.get(digest) != entered:
+                raise ModelMismatch(
+                    f"version {entry.version} of {version.summary.name} is not what was registered: its tag {DIGESTS[digest]} "
+                    f"was {entered} in entry {entry.number} of the ledger and is {present.get(digest, 'gone')}"
+                )
 
 
 def version_digests(version: VersionDetails) -> dict[str, str]:

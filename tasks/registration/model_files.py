@@ -24,7 +24,8 @@ def downloaded_model(model_uri: str) -> Iterator[Path]:
     notes what it downloaded, and Python's compiled code, which Python would run in place of the source that was checked.
 
     Raises:
-        RegistryError: MLflow could not be reached, or holds the files no more.
+        ModelMismatch: the files are gone.
+        RegistryError: MLflow could not be reached, or refused.
     """
     connect()
     with tempfile.TemporaryDirectory(prefix="reprise-model-") as private:
@@ -37,7 +38,7 @@ def downloaded_model(model_uri: str) -> Iterator[Path]:
         for cache in [path for path in folder.rglob("__pycache__") if path.is_dir()]:
             shutil.rmtree(cache)
         if not any(folder.iterdir()):  # MLflow takes a folder that is gone for an empty one
-            raise RegistryError(f"MLflow holds the files of {model_uri} no more: restore them from a backup")
+            raise ModelMismatch(f"the files of {model_uri} are gone from MLflow: restore them from a backup")
         yield folder
 
 
@@ -47,8 +48,8 @@ def verified_model(name: str, version: str) -> Iterator[Path]:
 
     Raises:
         InputError: there is no such version.
-        ModelMismatch: a file is changed, missing or new, or the version has no record of its files.
-        RegistryError: MLflow could not be reached, or holds the files no more.
+        ModelMismatch: a file is changed, missing or new, all are gone, or the version has no record of its files.
+        RegistryError: MLflow could not be reached, or refused.
     """
     tags = find_version(name, version).tags
     manifest = read_manifest(tags)

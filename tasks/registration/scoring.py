@@ -13,8 +13,8 @@ def score_texts(version: VersionSummary, texts: Sequence[str]) -> list[dict[str,
     """Return the `probability` and `label` that a version gives for each text.
 
     Raises:
-        ModelMismatch: the version's files are not those that were registered.
-        RegistryError: MLflow could not be reached, or holds the version's files no more.
+        ModelMismatch: the version's files are not those that were registered, or gone.
+        RegistryError: MLflow could not be reached, or refused.
     """
     with verified_model(version.name, version.version) as folder:
         model = mlflow.pyfunc.load_model(str(folder))

@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from tasks.errors import GateClosed, InputError, ModelMismatch
-from tasks.registration.deciding import DIGESTS
+from tasks.registration.deciding import check_entered
 from tasks.registration.ledger import read_ledger
 from tasks.registration.model_files import verified_model
 from tasks.registration.promotion import read_base
@@ -56,11 +56,7 @@ def find_version_trouble(name: str, version: str) -> str | None:
     """
     try:
         details = find_version(name, version)
-        for entry in read_ledger(name):
-            for digest, tag in DIGESTS.items():
-                entered = entry.digests.get(digest) if entry.version == version else None
-                if entered is not None and entered != details.tags.get(tag):
-                    return f"version {version} of {name}: its tag {tag} is not what entry {entry.number} of the ledger has"
+        check_entered(details, read_ledger(name))
         read_training_texts(details)
         with verified_model(name, version):
             return None

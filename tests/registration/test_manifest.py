@@ -157,7 +157,7 @@ def test_the_copy_is_private_and_does_not_stay(small_version):
 
 def test_a_version_whose_files_are_gone_is_named(small_version):
     shutil.rmtree(mlflow.artifacts.download_artifacts(f"models:/{small_version.name}/{small_version.version}"))
-    with pytest.raises(RegistryError, match="holds the files of models:/small-lstm/1 no more"):
+    with pytest.raises(ModelMismatch, match="the files of models:/small-lstm/1 are gone"):
         score_texts(small_version, TEXTS)
 
 
