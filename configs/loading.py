@@ -36,9 +36,18 @@ def read_config(name_or_file: str) -> Tree:
             ) from None
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot read configuration {name_or_file}: {error}") from error
-    tree = _parse_yaml(text, name_or_file)
+    return parse_config(text, name_or_file)
+
+
+def parse_config(text: str, origin: str) -> Tree:
+    """Return a configuration's YAML as an unchecked tree.
+
+    Raises:
+        ConfigError: it is not a YAML mapping.
+    """
+    tree = _parse_yaml(text, origin)
     if not isinstance(tree, dict):
-        raise ConfigError(f"{name_or_file}: a configuration is a mapping of sections, not {type(tree).__name__}")
+        raise ConfigError(f"{origin}: a configuration is a mapping of sections, not {type(tree).__name__}")
     return tree
 
 

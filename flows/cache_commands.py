@@ -11,6 +11,7 @@ from typing import Annotated, Any
 import typer
 from rich.filesize import decimal
 
+from flows.options import AsJson
 from flows.terminal import out, print_table
 from tasks.errors import InputError
 from tasks.results import Kept, list_kept, prune
@@ -18,7 +19,6 @@ from tasks.results import Kept, list_kept, prune
 app = typer.Typer(invoke_without_command=True)
 
 AGE_UNITS = {"h": "hours", "d": "days", "w": "weeks"}
-AsJson = Annotated[bool, typer.Option("--json", help="Print JSON.")]
 
 
 @app.callback()

@@ -16,7 +16,9 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from configs.environment import set_library_defaults
-from flows import cache_commands
+from flows import cache_commands, reproduction_commands
+from flows.options import AsJson, Model
+from flows.starting import EVALUATION_IMPORTS, TRAINING_IMPORTS, running_prefect
 from flows.terminal import err, keep_native_messages, out, print_error, print_result, print_table, show_log_lines
 from tasks.errors import ConfigError, InputError, RepriseError
 from tasks.workspace import home
@@ -29,8 +31,7 @@ app = typer.Typer(
     no_args_is_help=True, pretty_exceptions_enable=False, context_settings={"help_option_names": ["-h", "--help"]}
 )
 app.add_typer(cache_commands.app, name="cache")
-
-Model = Annotated[str | None, typer.Option("--model", help="Registered model; needed where there are several.")]
+app.command()(reproduction_commands.reproduce)
 
 
 def main() -> None:
@@ -87,27 +88,14 @@ def train(
     show_log_lines()
     keep_native_messages(home() / "logs" / "native.log")
 
-    from flows.servers import await_answer, start_prefect_api
+    with running_prefect("flows.training", ahead=(*TRAINING_IMPORTS, *EVALUATION_IMPORTS)):
+        from flows.training import training
 
-    api = start_prefect_api(home() / "logs")
-    # What every training needs is imported, and MLflow's store made, while the API starts.
-    from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
-
-    from flows.training import training
-    from tasks.imports import import_ahead
-    from tasks.report import write_json
-    from tasks.tracking import connect
-
-    import_ahead("tasks.validation.validate", "tasks.training.fitting", "tasks.evaluation.figures", "tasks.evaluation.metrics")
-    connect()
-    if api is not None:
-        await_answer(api)
-    # An API that ends with the command has nobody to miss a heartbeat, and to end their thread takes up to a second.
-    unwatched = {} if api is None else {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
-    with temporary_settings(unwatched):
         result = training(resolved, tags={"data.note": note}, force=force)
     print_result(result)
     if report is not None:
+        from tasks.report import write_json
+
         report.write_text(json.dumps(write_json(result, resolved), indent=1), encoding="utf-8")
     out.print(note, soft_wrap=True)
 
@@ -117,19 +105,19 @@ def predict(
     texts: Annotated[list[str] | None, typer.Argument(help="Reviews; without any, one a line from standard input.")] = None,
     model: Model = None,
     version: Annotated[str, typer.Option(help="A version's number or alias.")] = "champion",
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Score reviews with a registered model.
 
     Example: reprise predict "A film I will not forget."
     """
     from tasks.registration.scoring import score_texts
-    from tasks.registration.versions import find_version
+    from tasks.registration.versions import choose_model, find_version
 
     reviews = texts or [line.rstrip("\n") for line in sys.stdin if line.strip()]
     if not reviews:
         raise InputError("no review: give it as an argument, or one a line on standard input")
-    chosen = find_version(_choose_model(model), version).summary
+    chosen = find_version(choose_model(model), version).summary
     keep_native_messages(home() / "logs" / "native.log")
     predictions = score_texts(chosen, reviews)
     if as_json:
@@ -143,7 +131,7 @@ def predict(
 
 
 @app.command()
-def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False) -> None:
+def models(as_json: AsJson = False) -> None:
     """List registered models and their versions.
 
     Example: reprise models
@@ -177,15 +165,15 @@ def models(as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] 
 def show(
     version: Annotated[str, typer.Argument(help="A version's number or alias.")] = "champion",
     model: Model = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Show a version: its figures, its data, its decision.
 
     Example: reprise show champion --model imdb-lstm
     """
-    from tasks.registration.versions import find_version
+    from tasks.registration.versions import choose_model, find_version
 
-    details = find_version(_choose_model(model), version)
+    details = find_version(choose_model(model), version)
     if as_json:
         record = {**version_record(details.summary), "tags": details.tags, "description": details.description}
         print(json.dumps(record))  # noqa: T201
@@ -267,21 +255,6 @@ def _describe_data(data: "DataConfig", *, asked: bool) -> str:
         "Data: the generated sample, since IMDB can neither be downloaded nor found in the cache; "
         "for real reviews: reprise train --data PATH"
     )
-
-
-def _choose_model(name: str | None) -> str:
-    from tasks.registration.versions import list_versions
-
-    names = sorted({version.name for version in list_versions()})
-    if name is not None:
-        if name not in names:
-            raise InputError(f"no registered model {name!r}: there is {', '.join(names) or 'none yet'}")
-        return name
-    if not names:
-        raise InputError("no registered model yet: reprise train makes one")
-    if len(names) > 1:
-        raise InputError(f"there are several models ({', '.join(names)}): choose one with --model")
-    return names[0]
 
 
 def version_record(version: "VersionSummary") -> dict[str, Any]:

@@ -256,3 +256,17 @@ class Decision(Handle):
     checks: tuple[GateCheck, ...] = ()
     comparison: Comparison | None = None
     audit: Interval | None = None
+
+
+class Reproduction(Handle):
+    """What became of rebuilding a version.
+
+    `weights_sha256` is None where nothing was trained, since the data differ. `differs` is the first thing that may explain
+    other weights; `circumstances` all that differ, also where the weights do not.
+    """
+
+    identical: bool
+    weights_sha256: str | None
+    expected_sha256: str
+    differs: str | None
+    circumstances: tuple[str, ...]

@@ -161,6 +161,25 @@ def find_version(name: str, version_or_alias: str) -> VersionDetails:
         return VersionDetails(_summarize(found, aliases), dict(found.tags), found.description or "")
 
 
+def choose_model(name: str | None) -> str:
+    """Return the registered model of that name or, where none is given, the only one there is.
+
+    Raises:
+        InputError: there is no such model, none at all, or several to choose from.
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    names = sorted({version.name for version in list_versions()})
+    if name is not None:
+        if name not in names:
+            raise InputError(f"no registered model {name!r}: there is {', '.join(names) or 'none yet'}")
+        return name
+    if not names:
+        raise InputError("no registered model yet: reprise train makes one")
+    if len(names) > 1:
+        raise InputError(f"there are several models ({', '.join(names)}): choose one with --model")
+    return names[0]
+
+
 def download_model(model_uri: str) -> Path:
     """Return a local folder that holds the files of a model, by its MLflow URI.
 
