@@ -4,29 +4,26 @@ import sys
 import tempfile
 from pathlib import Path
 
-import keras
 import numpy as np
-import tensorflow as tf
 from contender import serve
 
-from configs.loading import check_config, read_config
+from configs.loading import check_config, override, read_config
 from tasks.served_model import Predictor
 from tasks.training import lstm
 from tasks.training.batches import Rows
-from tasks.training.fitting import fit
+from tasks.training.fitting import fit, make_repeatable
 from tasks.training.network import build_network, compile_network
 
 
-def main(folder: Path) -> None:
+def main(folder: Path, *assignments: str) -> None:
     """Serve an epoch of training with its validation, and a prediction of the test rows."""
 
     def read(split: str) -> Rows:
         return Rows(*(np.load(folder / f"{name}_{split}.npy", mmap_mode="r") for name in ("ids", "lengths", "labels")))
 
-    config = check_config(read_config("imdb"), "imdb")
+    config = check_config(override(read_config("imdb"), assignments), "imdb")
     train, validation, test = map(read, ("train", "validation", "test"))
-    keras.utils.set_random_seed(0)
-    tf.config.experimental.enable_op_determinism()
+    make_repeatable(config.training)
     network = build_network(config.model, vocabulary_size=5000, maxlen=train.ids.shape[1], padding="pre")
     trimmed = lstm.TrimmedNetwork(network, config.training.shards)
     compile_network(trimmed, config.training)
@@ -41,4 +38,4 @@ def main(folder: Path) -> None:
 
 
 if __name__ == "__main__":
-    main(Path(sys.argv[1]))
+    main(Path(sys.argv[1]), *sys.argv[2:])

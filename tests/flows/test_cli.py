@@ -135,6 +135,15 @@ def test_the_sample_from_training_to_prediction(reprise):
     assert all(0 < row["probability"] < 1 for row in scores)
     assert "probability" in reprise("predict", "A wonderful film.").stdout
 
+    # One reproduction shows both: the weights are those of the training again, and another digest in the registry exits 1.
+    client = mlflow.MlflowClient(f"sqlite:///{reprise.folder}/mlruns/mlflow.db")
+    client.set_model_version_tag("sample-lstm", "1", "weights_sha256", "other")
+    reproduced = reprise("reproduce", "champion", "--json")
+    assert reproduced.returncode == 1, reproduced.stderr
+    answer = json.loads(reproduced.stdout)
+    assert (answer["weights_sha256"], answer["expected_sha256"]) == (report["weights_sha256"], "other")
+    assert answer["differs"] == "nothing that was recorded differs"
+
     assert_refused(reprise("show", "9"), "'9'", "sample-lstm")
     assert_refused(reprise("show", "--model", "other"), "other", "sample-lstm")
 
