@@ -105,13 +105,13 @@ def connect() -> MlflowClient:
         return client
 
 
-def ensure_experiment(client: MlflowClient, name: str) -> str:
-    """Return the id of the experiment `name`, which is made where there is none."""
+def ensure_experiment(client: MlflowClient, name: str, tags: Mapping[str, str] | None = None) -> str:
+    """Return the id of the experiment `name`, which is made, with these tags, where there is none."""
     experiment = client.get_experiment_by_name(name)
     if experiment is None:
         location = None if server_url() else (store_folder() / "artifacts" / name).as_uri()
         try:
-            return str(client.create_experiment(name, artifact_location=location))
+            return str(client.create_experiment(name, artifact_location=location, tags=dict(tags or {})))
         except MlflowException as error:
             if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
                 raise

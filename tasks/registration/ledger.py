@@ -11,31 +11,41 @@ import json
 import re
 import socket
 import textwrap
-import time
 import uuid
 from collections.abc import Mapping, Sequence
-from contextlib import AbstractContextManager, nullcontext
 from datetime import UTC, datetime
 from typing import Annotated, Any, Literal, NamedTuple
 
-from filelock import FileLock
 from mlflow import MlflowClient
 from mlflow.entities import LifecycleStage, RunStatus
 from mlflow.exceptions import MlflowException
-from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_ALREADY_EXISTS, RESOURCE_DOES_NOT_EXIST, ErrorCode
+from mlflow.protos.databricks_pb2 import (
+    BAD_REQUEST,
+    INVALID_PARAMETER_VALUE,
+    RESOURCE_ALREADY_EXISTS,
+    RESOURCE_DOES_NOT_EXIST,
+    ErrorCode,
+)
 from mlflow.utils.mlflow_tags import MLFLOW_RUN_NOTE, MLFLOW_SOURCE_NAME, MLFLOW_SOURCE_TYPE
 from pydantic import Field
+from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
 from tasks.errors import GateClosed, InputError
 from tasks.handles import Handle, LedgerEntry
-from tasks.tracking import connect, ensure_experiment, reaching_mlflow, server_url, shown_tracking_uri, store_folder
+from tasks.tracking import connect, ensure_experiment, reaching_mlflow, shown_tracking_uri
 
 EXPERIMENT = "promotions"
 RUN_TAG = "ledger.run_id"
 MAX_REASON = 1000
 # MLflow cuts a longer value off without an error (mlflow.utils.validation.MAX_PARAM_VAL_LENGTH).
 MAX_ENTRY = 6000
-RACE_SECONDS = 1.0
+
+# MLflow looks for a tag or alias before it inserts it: where two set a new one at once, the second is refused with this code.
+set_again_on_collision = Retrying(
+    retry=retry_if_exception(lambda error: getattr(error, "error_code", None) == ErrorCode.Name(BAD_REQUEST)),
+    stop=stop_after_attempt(3),
+    reraise=True,
+)
 
 
 class Draft(Handle):
@@ -246,26 +256,21 @@ def ensure_ledger(name: str) -> str:
         return bound
 
 
-def embedded_lock(purpose: str) -> AbstractContextManager[object]:
-    """Return a lock between this machine's processes where the store is embedded; a server's writers need none to be safe."""
-    return FileLock(store_folder() / f".{purpose}.lock") if server_url() is None else nullcontext()
-
-
 def is_missing(error: MlflowException) -> bool:
     """Tell whether MLflow says that something does not exist, which an unreachable or wrong server never does."""
     return bool(error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST))
 
 
 def _adopt(client: MlflowClient, name: str, spare: str) -> str:
-    """Give a ledger to a registered model that was made without one."""
-    with embedded_lock("ledger"):
-        bound = _bound_run(client, name)
-        if bound is None:
-            client.set_registered_model_tag(name, RUN_TAG, spare)
-            if server_url() is not None:
-                time.sleep(RACE_SECONDS)  # the last of several who set the tag at once has it: all must see that one
-            bound = _bound_run(client, name)
-    return bound or spare
+    """Give a ledger to a registered model that was made without one.
+
+    An experiment's name is unique, and its first tags come with it: so all who do this at once find the same run in them.
+    """
+    note = f"Says which run is the promotion ledger of the registered model `{name}`, which was made without one."
+    experiment_id = ensure_experiment(client, f"{EXPERIMENT} of {name}", {RUN_TAG: spare, MLFLOW_RUN_NOTE: note})
+    bound = str(client.get_experiment(experiment_id).tags[RUN_TAG])
+    set_again_on_collision(client.set_registered_model_tag, name, RUN_TAG, bound)
+    return bound
 
 
 def _create_run(client: MlflowClient, name: str) -> str:

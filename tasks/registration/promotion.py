@@ -3,27 +3,29 @@
 import logging
 import time
 from collections.abc import Sequence
+from contextlib import AbstractContextManager, nullcontext
 
+from filelock import FileLock
 from mlflow.exceptions import MlflowException
 
 from tasks.errors import GateClosed, InputError, RegistryError, StaleBase
 from tasks.handles import Handle, LedgerEntry
 from tasks.registration.ledger import (
-    RACE_SECONDS,
     Draft,
     RegisteredState,
     append_entry,
     champion_of,
-    embedded_lock,
     is_missing,
     mark_settled,
     read_state,
+    set_again_on_collision,
 )
 from tasks.registration.versions import CHALLENGER, CHAMPION, find_version
-from tasks.tracking import connect, reaching_mlflow, server_url
+from tasks.tracking import connect, reaching_mlflow, server_url, store_folder
 
 logger = logging.getLogger("reprise.registration")
 
+SECOND_LOOK_SECONDS = 1.0
 MEND = (
     "`reprise rollback --to VERSION --reason ...` or `reprise promote VERSION --override --reason ...` puts a champion in place"
 )
@@ -50,7 +52,7 @@ def read_base(name: str, *, forced: bool = False) -> Base:
         RegistryError: MLflow could not be reached, or refused.
     """
     connect()
-    with embedded_lock("promotion"):
+    with _one_at_a_time():
         seen = None
         while True:
             state = read_state(name)
@@ -71,7 +73,7 @@ def read_base(name: str, *, forced: bool = False) -> Base:
                 raise GateClosed(_tell_disagreement(state, name))
             else:  # another machine may be between its entry and its alias: what is still so in a moment was done by hand
                 seen = alias, state.head_sha256
-                time.sleep(RACE_SECONDS)
+                time.sleep(SECOND_LOOK_SECONDS)
 
 
 def promote(base: Base, draft: Draft) -> LedgerEntry:
@@ -88,7 +90,7 @@ def promote(base: Base, draft: Draft) -> LedgerEntry:
     if draft.outcome != "promote":
         raise ValueError(f"{draft.outcome} promotes nothing")
     find_version(draft.name, draft.version)
-    with embedded_lock("promotion"):
+    with _one_at_a_time():
         entry = None
         while entry is None:
             state = read_state(draft.name)
@@ -136,7 +138,7 @@ def settle(name: str) -> None:
     while (change := _last_change(state.entries)) is not None:
         with reaching_mlflow():
             try:
-                client.set_registered_model_alias(name, CHAMPION, change.version)
+                set_again_on_collision(client.set_registered_model_alias, name, CHAMPION, change.version)
             except MlflowException as error:
                 if is_missing(error):
                     raise GateClosed(f"version {change.version} of {name!r}, the champion, is gone: {MEND}") from None
@@ -156,6 +158,11 @@ def base_of(entries: Sequence[LedgerEntry]) -> Base:
     """Return the champion that a ledger's entries make, and the entry that made it."""
     change = _last_change(entries)
     return Base(champion=champion_of(entries), number=change.number if change else 0)
+
+
+def _one_at_a_time() -> AbstractContextManager[object]:
+    """Return a lock between the processes of an embedded store: a second look is spared, safety does not rest on it."""
+    return FileLock(store_folder() / ".promotion.lock") if server_url() is None else nullcontext()
 
 
 def _last_change(entries: Sequence[LedgerEntry]) -> LedgerEntry | None:
