@@ -22,6 +22,7 @@ def set_library_defaults(workspace: Path) -> None:
         "PREFECT_SERVER_EPHEMERAL_STARTUP_TIMEOUT_SECONDS": "120",
         # Prefect's own lines go to its API and UI; the terminal has ours.
         "PREFECT_LOGGING_EXTRA_LOGGERS": "reprise",
+        "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",  # most commands run none
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     }
     for name, value in defaults.items():

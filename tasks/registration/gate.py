@@ -77,15 +77,15 @@ def _check_floors(challenger: Standing, floors: Mapping[Metric, float]) -> GateC
     for name, floor in floors.items():
         value = challenger.metrics.get(name, math.nan)
         if not value >= floor:
-            return _check("floors", False, f"{name} {value:.4f} of version {challenger.version} is below the floor {floor:g}")
-    figures = ", ".join(f"{name} {challenger.metrics[name]:.4f} >= {floor:g}" for name, floor in floors.items())
+            return _check("floors", False, f"{name} {value:.6g} of version {challenger.version} is below the floor {floor:g}")
+    figures = ", ".join(f"{name} {challenger.metrics[name]:.6g} >= {floor:g}" for name, floor in floors.items())
     return _check("floors", True, f"every floor is reached ({figures})")
 
 
 def _check_calibration(challenger: Standing, gate: GateConfig) -> GateCheck:
     error, bound = challenger.calibration_error, gate.max_calibration_error
     passed = 0 <= error <= bound
-    return _check("calibration", passed, f"calibration error {error:.4f} is {'within' if passed else 'not within'} {bound:g}")
+    return _check("calibration", passed, f"calibration error {error:.6g} is {'within' if passed else 'not within'} {bound:g}")
 
 
 def _check_latency(challenger: Standing, champion: Standing, gate: GateConfig) -> GateCheck:

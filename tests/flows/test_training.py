@@ -15,7 +15,8 @@ from tasks.report import write_json
 from tasks.workspace import home, sha256_of_file
 
 CACHED = ["ingestion", "validation", "padding", "padding validation", "gate rows"]
-STAGES = [*CACHED, "training", "evaluation", "registration", "decision"]
+RECORDED = [*CACHED, "training", "evaluation", "registration", "decision"]
+STAGES = [*RECORDED, "pages"]
 
 
 @pytest.fixture
@@ -110,7 +111,9 @@ def check_mlflow_run(result):
     metrics, tags = run.data.metrics, run.data.tags
     assert metrics["test/accuracy"] == result.evaluation.metrics["accuracy"].value
     assert metrics["test_low/accuracy"] < metrics["test/accuracy"] < metrics["test_high/accuracy"]
-    assert {f"seconds/{stage.replace(' ', '_')}" for stage in STAGES} < set(metrics)
+    for kind in ("seconds", "cpu_seconds"):
+        assert {f"{kind}/{stage.replace(' ', '_')}" for stage in RECORDED} < set(metrics)
+    assert 100 < metrics["memory/peak_mebibytes"] < 20_000
     assert (tags["weights_sha256"], tags["dataset.sha256"]) == (result.model.sha256, result.reviews.sha256)
     assert tags["decision.outcome"] == "promote"
     assert tags["mlflow.note.content"].startswith("slice-lstm version 1: test accuracy")
@@ -153,7 +156,10 @@ def check_registered_model(result):
         assert sha256_of_file(folder / "artifacts" / "model.keras") == sha256_of_file(result.model.file("model.keras"))
     card = mlflow.MlflowClient().get_registered_model("slice-lstm").description
     assert card.startswith("# slice-lstm")
-    assert "version 1, the champion" in card
+    assert "This page speaks of version 1." in card
+    description = mlflow.MlflowClient().get_model_version("slice-lstm", "1").description
+    assert description.startswith("# slice-lstm version 1\n\n**Champion** since")
+    assert result.decision.reason in description
 
     model = mlflow.pyfunc.load_model("models:/slice-lstm@champion")
     assert model.metadata.signature.inputs.to_dict() == [{"type": "string", "required": True}]

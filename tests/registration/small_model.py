@@ -69,6 +69,5 @@ def register_small_version(model: TrainedModel, padded: PaddedReviews) -> Versio
             model_uri=model_uri,
             weights_sha256=model.sha256,
             tags={"weights_sha256": model.sha256, **record},
-            description="An untrained network.",
         )
     return find_version(created.name, created.version).summary

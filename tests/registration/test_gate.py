@@ -54,7 +54,7 @@ def compare(only_challenger: int = 1420, only_champion: int = 1240, of_rows: int
         p_value=p_value,
         slices=(pair(600, 550, 9000, "1-200 words", 0.99), pair(720, 690, 11_000, "over 200 words", 0.99)),
         high_water=HighWaterMark(version="2", accuracy=0.863),
-        noise=SeedNoise(accuracies=(0.86, 0.865, 0.862), spread=0.005, gate_sha256="aa", config_sha256="bb"),
+        noise=SeedNoise(accuracies=(0.86, 0.865, 0.862), spread=0.0025, gate_sha256="aa", config_sha256="bb"),
     ).model_copy(update=changes)
 
 
@@ -78,7 +78,7 @@ def test_a_challenger_shown_to_be_better_is_promoted():
     assert verdict.outcome == "promote"
     assert verdict.reason == (
         "Version 4 becomes champion: accuracy 87.10% against 86.20% of version 3 on 20,000 gate rows, "
-        "gain 0.90 points [0.39, 1.41], McNemar p 0.0005 (mid-p), seed noise 0.50 points."
+        "gain 0.90 points [0.39, 1.41], McNemar p 0.0005 (mid-p), seed noise 0.25 points."
     )
     assert passed(verdict) == dict.fromkeys(CHECKS, True)
     assert all(check.sentence.endswith(".") and not check.sentence[0].islower() for check in verdict.checks)
@@ -222,8 +222,8 @@ def test_a_number_that_is_not_finite_promotes_nothing_wherever_it_stands(base, n
         (with_gain(0.001, 0.01, 0.02, p_value=1 - 0.95), FLOORS, "undecided"),
         (with_gain(0.001, 0.01, 0.02, p_value=0.0499), FLOORS, "promote"),
         (with_gain(0.001, 0.01, 0.02, p_value=-0.1), FLOORS, "undecided"),
-        (compare(noise=SeedNoise(accuracies=(), spread=180 / 20_000, gate_sha256="", config_sha256="")), FLOORS, "promote"),
-        (compare(noise=SeedNoise(accuracies=(), spread=181 / 20_000, gate_sha256="", config_sha256="")), FLOORS, "undecided"),
+        (compare(noise=SeedNoise(accuracies=(), spread=90 / 20_000, gate_sha256="", config_sha256="")), FLOORS, "promote"),
+        (compare(noise=SeedNoise(accuracies=(), spread=91 / 20_000, gate_sha256="", config_sha256="")), FLOORS, "undecided"),
         (compare(), {"accuracy": math.nan}, "keep"),
     ],
 )
@@ -239,9 +239,9 @@ def sliced(*bounds: tuple[float, float, float]) -> Comparison:
 @pytest.mark.parametrize(
     ("comparison", "outcome"),
     [
-        (sliced((-0.9, -0.2, 0.5), (-0.07, -0.05, -0.03)), "promote"),
+        (sliced((-0.9, -0.2, 0.5), (-0.09, -0.07, -0.05)), "promote"),
         # The slice that loses most by its value is not the one that is sure to lose.
-        (sliced((-0.9, -0.2, 0.5), (-0.07, -0.05, -0.0301)), "keep"),
+        (sliced((-0.9, -0.2, 0.5), (-0.09, -0.07, -0.0501)), "keep"),
     ],
 )
 def test_a_slice_fails_where_its_whole_interval_lies_below_the_margin(comparison, outcome):
@@ -278,7 +278,7 @@ def test_a_gain_below_the_seed_noise_is_undecided_and_says_so():
     noise = SeedNoise(accuracies=(0.86, 0.88), spread=0.0125, gate_sha256="aa", config_sha256="bb")
     verdict = judge(compare(noise=noise), floors=FLOORS, gate=BETTER)
     assert (verdict.outcome, passed(verdict)["seed noise"], passed(verdict)["gain"]) == ("undecided", None, True)
-    assert "the gain of 0.90 points does not reach 1 times the 1.25 by which seeds alone differ" in verdict.reason
+    assert "the gain of 0.90 points does not reach 2 times the 1.25 by which seeds alone differ" in verdict.reason
 
 
 @pytest.mark.parametrize(
@@ -293,7 +293,7 @@ def test_a_gain_below_the_seed_noise_is_undecided_and_says_so():
         ({"max_calibration_error": 0.01}, compare(), "promote", "keep"),
         ({"max_latency_ratio": 0.9}, compare(), "promote", "keep"),
         ({"max_size_ratio": 0.9}, compare(), "promote", "keep"),
-        ({"noise_multiple": 2.0}, compare(), "promote", "undecided"),
+        ({"noise_multiple": 4.0}, compare(), "promote", "undecided"),
     ],
 )
 def test_every_setting_changes_an_outcome(setting, comparison, before, after):
