@@ -127,7 +127,7 @@ def test_the_sample_from_training_to_prediction(reprise):
 
     shown = json.loads(reprise("show", "champion", "--json").stdout)
     assert shown["tags"]["weights_sha256"] == report["weights_sha256"]
-    assert "decision.reason" in reprise("show", "1").stdout
+    assert "**Champion** since" in reprise("show", "1").stdout
 
     predicted = reprise("predict", "--json", stdin="A wonderful film.\n\nA dreadful bore.\n")
     scores = json.loads(predicted.stdout.strip().splitlines()[-1])
