@@ -39,6 +39,15 @@ def test_probabilities_are_the_networks_in_the_order_of_the_rows(network, predic
     np.testing.assert_allclose(found, network(ids.astype(np.int32))[:, 0], atol=1e-6)
 
 
+@pytest.mark.parametrize("number", [1, 2, 15, 17, 33, 100])
+def test_a_score_does_not_depend_on_what_is_scored_beside_it(predictor, number):
+    rng = np.random.default_rng(2)
+    lengths = rng.integers(1, MAXLEN + 1, (1000, 1))
+    ids = np.where(np.arange(MAXLEN) >= MAXLEN - lengths, rng.integers(1, VOCABULARY, (1000, MAXLEN)), 0).astype(np.uint16)
+    chosen = rng.choice(len(ids), number, replace=False)
+    np.testing.assert_array_equal(predictor.probabilities(ids[chosen]), predictor.probabilities(ids)[chosen])
+
+
 def test_no_rows_have_no_probabilities(predictor):
     assert predictor.probabilities(np.empty((0, MAXLEN), np.uint16)).shape == (0,)
 
