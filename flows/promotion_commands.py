@@ -81,6 +81,9 @@ def history(model: Model = None, as_json: AsJson = False) -> None:
 
     Example: reprise history --model imdb-lstm
     """
+    from rich.padding import Padding
+    from rich.text import Text
+
     from tasks.registration.ledger import read_ledger
 
     name = _choose(model)
@@ -88,21 +91,13 @@ def history(model: Model = None, as_json: AsJson = False) -> None:
     if as_json:
         print(json.dumps([entry.model_dump(mode="json") for entry in entries]))  # noqa: T201
         return
-    rows = [
-        [
-            str(entry.number),
-            f"{entry.time:%Y-%m-%d %H:%M:%S}",
-            entry.actor,
-            entry.action,
-            entry.outcome,
-            entry.version,
-            _change(entry),
-            entry.reason,
-        ]
-        for entry in entries
-    ]
-    header = ["", "when, UTC", "who", "by", "outcome", "version", "champion", "reason"]
-    print_table(f"Promotion ledger of {name}", header, rows)
+    out.print(f"[bold]Promotion ledger of {name}[/], {len(entries)} entries, times in UTC", soft_wrap=True)
+    for entry in entries:
+        moved = entry.champion_before != entry.champion_after
+        style = "green" if moved else "yellow" if entry.outcome == "refused" else "none"
+        outcome = f"[{style}]{entry.outcome:<9}[/] version {entry.version}, by {entry.action}, champion {_change(entry)}"
+        out.print(f"{entry.number:>4}  {entry.time:%Y-%m-%d %H:%M:%S}  {outcome}", soft_wrap=True)
+        out.print(Padding(Text(f"{entry.actor}: {entry.reason}"), (0, 0, 0, 6)))
 
 
 def champion(
