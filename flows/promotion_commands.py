@@ -84,6 +84,7 @@ def history(model: Model = None, as_json: AsJson = False) -> None:
     from rich.padding import Padding
     from rich.text import Text
 
+    from tasks.gate_report import tell_change
     from tasks.registration.ledger import read_ledger
 
     name = _choose(model)
@@ -95,7 +96,7 @@ def history(model: Model = None, as_json: AsJson = False) -> None:
     for entry in entries:
         moved = entry.champion_before != entry.champion_after
         style = "green" if moved else "yellow" if entry.outcome == "refused" else "none"
-        outcome = f"[{style}]{entry.outcome:<9}[/] version {entry.version}, by {entry.action}, champion {_change(entry)}"
+        outcome = f"[{style}]{entry.outcome:<9}[/] version {entry.version}, by {entry.action}, champion {tell_change(entry)}"
         out.print(f"{entry.number:>4}  {entry.time:%Y-%m-%d %H:%M:%S}  {outcome}", soft_wrap=True)
         out.print(Padding(Text(f"{entry.actor}: {entry.reason}"), (0, 0, 0, 6)))
 
@@ -192,9 +193,3 @@ def _tell_entry(name: str, entry: "LedgerEntry", *, as_json: bool) -> None:
     out.print(
         f"{name} version {entry.version} is champion, after {before}: {entry.action}, entry {entry.number}.", soft_wrap=True
     )
-
-
-def _change(entry: "LedgerEntry") -> str:
-    if entry.champion_before == entry.champion_after:
-        return entry.champion_after or "none"
-    return f"{entry.champion_before or 'none'} -> {entry.champion_after}"

@@ -1,6 +1,6 @@
 """What the gate found, as Markdown: the two versions side by side, slice by slice, and each condition."""
 
-from tasks.handles import Comparison, Decision, Interval, PairedAccuracy
+from tasks.handles import Comparison, Decision, Interval, LedgerEntry, PairedAccuracy
 from tasks.markdown import in_cell, table
 
 MARKS = {True: "passed", False: "FAILED", None: "open"}
@@ -27,6 +27,13 @@ def gate_lines(decision: Decision) -> list[str]:
 def tell_share(share: Interval) -> str:
     """Return a share and its interval in per cent."""
     return f"{share.value:.2%} [{share.low:.2%}, {share.high:.2%}]"
+
+
+def tell_change(entry: LedgerEntry) -> str:
+    """Return the champion before and after an entry, or the one it left."""
+    if entry.champion_before == entry.champion_after:
+        return entry.champion_after or "none"
+    return f"{entry.champion_before or 'none'} -> {entry.champion_after}"
 
 
 def gain_in_points(pair: PairedAccuracy) -> str:

@@ -4,7 +4,7 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from configs.loading import flatten
-from tasks.gate_report import gate_lines
+from tasks.gate_report import gate_lines, tell_change
 from tasks.handles import Decision, LedgerEntry
 from tasks.markdown import in_cell, table
 from tasks.report import METRIC_TITLES
@@ -73,17 +73,26 @@ def _standing(record: VersionRecord) -> str:
     moves = [entry for entry in record.entries if entry.champion_after != entry.champion_before]
     if record.version == record.champion:
         return f"**Champion** since {moves[-1].time:%Y-%m-%d %H:%M} UTC. {moves[-1].reason}" if moves else "**Champion.**"
-    last = record.entries[-1] if record.entries else None
     standing = f"Version {record.champion} is the champion." if record.champion else "There is no champion."
-    return f"**Not the champion.** {standing} {last.reason if last else 'No decision was taken on it.'}"
+    if not record.entries:
+        return f"**Not the champion.** {standing} No decision was taken on this one."
+    last = record.entries[-1]
+    return f"**Not the champion.** {standing} The last word on this one, by {last.action}: {last.reason}"
 
 
 def _ledger(record: VersionRecord) -> list[str]:
     rows = [
-        [f"{entry.time:%Y-%m-%d %H:%M:%S} UTC", in_cell(entry.actor), entry.action, entry.outcome, in_cell(entry.reason)]
+        [
+            f"{entry.time:%Y-%m-%d %H:%M:%S} UTC",
+            in_cell(entry.actor),
+            entry.action,
+            entry.outcome,
+            tell_change(entry),
+            in_cell(entry.reason),
+        ]
         for entry in record.entries
     ]
-    return _section("Decisions", table(["when", "who", "by", "outcome", "reason"], rows) if rows else [])
+    return _section("Decisions", table(["when", "who", "by", "outcome", "champion", "reason"], rows) if rows else [])
 
 
 def _metrics(metrics: Mapping[str, float]) -> list[str]:
