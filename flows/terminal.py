@@ -86,7 +86,7 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
 
 def print_result(result: "RunResult") -> None:
     """Print what a training run brought forth, and the two commands to go on with."""
-    from tasks.report import METRIC_TITLES
+    from tasks.titles import METRIC_TITLES
 
     confidence = f"{result.evaluation.confidence:.0%} interval"
     rows = [

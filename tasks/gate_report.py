@@ -2,6 +2,7 @@
 
 from tasks.handles import Comparison, Decision, Interval, LedgerEntry, PairedAccuracy
 from tasks.markdown import in_cell, table
+from tasks.titles import METRIC_TITLES
 
 MARKS = {True: "passed", False: "FAILED", None: "open"}
 
@@ -45,10 +46,10 @@ def gain_in_points(pair: PairedAccuracy) -> str:
 def _standings(comparison: Comparison) -> list[str]:
     versions = [comparison.challenger, *([comparison.champion] if comparison.champion else [])]
     figures = [
-        *([name, *(f"{one.metrics[name]:.4f}" for one in versions)] for name in comparison.challenger.metrics),
-        ["calibration error", *(f"{one.calibration_error:.4f}" for one in versions)],
-        ["latency, one text", *(f"{one.latency_milliseconds:.1f} ms" for one in versions)],
-        ["size", *(f"{one.bytes / 2**20:.2f} MiB" for one in versions)],
+        *([METRIC_TITLES[name], *(f"{one.metrics[name]:.4f}" for one in versions)] for name in comparison.challenger.metrics),
+        ["Calibration error", *(f"{one.calibration_error:.4f}" for one in versions)],
+        ["Latency, one text", *(f"{one.latency_milliseconds:.1f} ms" for one in versions)],
+        ["Size", *(f"{one.bytes / 2**20:.2f} MiB" for one in versions)],
     ]
     return table(["on the gate rows", *(f"version {one.version}" for one in versions)], figures)
 

@@ -19,17 +19,7 @@ from tasks.handles import (
     ValidationReport,
 )
 from tasks.markdown import table
-
-METRIC_TITLES = {
-    "accuracy": "Accuracy",
-    "loss": "Loss",
-    "precision": "Precision",
-    "recall": "Recall",
-    "f1": "F1",
-    "roc_auc": "ROC AUC",
-    "average_precision": "Average precision",
-    "brier_score": "Brier score",
-}
+from tasks.titles import METRIC_TITLES
 
 
 class RunResult(NamedTuple):

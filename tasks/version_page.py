@@ -7,7 +7,7 @@ from configs.loading import flatten
 from tasks.gate_report import gate_lines, tell_change
 from tasks.handles import Decision, LedgerEntry
 from tasks.markdown import in_cell, table
-from tasks.report import METRIC_TITLES
+from tasks.titles import METRIC_TITLES
 
 
 class VersionRecord(NamedTuple):

@@ -85,7 +85,7 @@ def test_the_page_says_why_with_figures_intervals_differences_and_receipts():
     page = write_page(record())
     assert page.startswith("# films version 4\n\n**Champion** since 2026-11-02 03:00 UTC. reason 2")
     for line in [
-        "| accuracy | 0.8800 | 0.8600 |",
+        "| Accuracy | 0.8800 | 0.8600 |",
         "| positive | 500 | 88.00% | 86.00% | +2.00 [+1.00, +3.00] |",
         "| gain | passed | Shown \\| plainly. |",
         "| Accuracy | 0.8800 | 0.8600 to 0.9000 |",
