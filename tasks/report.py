@@ -106,40 +106,42 @@ def write_report(result: RunResult, config: Config) -> str:
     )
 
 
-def write_card(result: RunResult, config: Config) -> str:
-    """Return the card of a registered model whose champion, or newest version if it has none, this run made."""
-    name, version = result.version.name, result.version.version
+def write_card(
+    version: ModelVersion, model: TrainedModel, evaluation: Evaluation, padded: PaddedReviews, reviews: Reviews, config: Config
+) -> str:
+    """Return the card of a registered model whose champion, or newest version if it has none, is this version."""
+    name, number = version.name, version.version
     return "\n".join(
         [
             f"# {name}",
             "",
-            f"Tells whether a review is positive, from its raw text. This page speaks of version {version}.",
+            f"Tells whether a review is positive, from its raw text. This page speaks of version {number}.",
             "",
             "## Use",
             "",
-            f"`mlflow.pyfunc.load_model('models:/{name}/{version}').predict(['A wonderful film.'])`",
+            f"`mlflow.pyfunc.load_model('models:/{name}/{number}').predict(['A wonderful film.'])`",
             "",
             "It takes `list[str]` and gives, for each text, the probability of a positive review and the label, "
             f"1 from {config.evaluation.threshold:g} on. Tokenization, vocabulary and padding are inside.",
             "",
-            f"## Figures on {result.evaluation.rows:,} test reviews (the gate rows)",
+            f"## Figures on {evaluation.rows:,} test reviews (the gate rows)",
             "",
-            *metrics_table(result.evaluation),
+            *metrics_table(evaluation),
             "",
             "## Trained on",
             "",
-            *data_lines(result.reviews, result.padded),
+            *data_lines(reviews, padded),
             "",
             "## Network",
             "",
             f"Embedding {config.padding.vocabulary_size} x {config.model.embedding_dimension}, LSTM {config.model.lstm_units}, "
-            f"Dense 1 sigmoid: {result.model.parameters:,} parameters. Reads {config.padding.maxlen} words of a review, "
+            f"Dense 1 sigmoid: {model.parameters:,} parameters. Reads {config.padding.maxlen} words of a review, "
             f"the {'last' if config.padding.truncating == 'pre' else 'first'} ones of a longer one.",
             "",
             "## Limits",
             "",
             f"- Of a review's words it knows {config.padding.vocabulary_size:,} at the most; "
-            f"{result.padded.out_of_vocabulary_share['test']:.1%} of the test words are unknown to it.",
+            f"{padded.out_of_vocabulary_share['test']:.1%} of the test words are unknown to it.",
             "- It has seen reviews of one kind and language; of other text its probability means nothing.",
             "- A probability is not calibrated beyond what the calibration figure of its run shows.",
             "",

@@ -5,7 +5,7 @@ from tasks.errors import InputError, ModelMismatch
 from tasks.evaluation.scores import check_probabilities
 from tasks.handles import LedgerEntry
 from tasks.registration.champion_line import previous_champion
-from tasks.registration.deciding import version_digests
+from tasks.registration.deciding import check_entered, version_digests
 from tasks.registration.ledger import Draft, read_ledger
 from tasks.registration.load_check import score_afresh
 from tasks.registration.model_files import verified_model
@@ -37,6 +37,7 @@ def override_gate(name: str, version: str, reason: str) -> LedgerEntry:
 
     Raises:
         InputError: there is no such version, it is the champion already, or the reason is missing or too long.
+        ModelMismatch: the version is not what the ledger knows it as.
         GateClosed: the ledger is damaged.
         StaleBase: another promotion came first.
         RegistryError: MLflow could not be reached, or refused.
@@ -71,6 +72,7 @@ def rollback_target(name: str) -> str:
 
 def _put_in_place(name: str, version: str, action: str, reason: str) -> LedgerEntry:
     found = find_version(name, version)
+    check_entered(found, read_ledger(name))
     base = read_base(name, forced=True)
     if base.champion == version and read_aliases(name).get(CHAMPION) == version:
         raise InputError(f"version {version} of {name!r} is the champion already")

@@ -6,10 +6,17 @@ import mlflow
 import yaml
 
 from tasks.errors import InputError
-from tasks.handles import Decision, LedgerEntry
+from tasks.handles import Decision, LedgerEntry, TrackedRun
 from tasks.registration.ledger import read_ledger
 from tasks.registration.promotion import base_of
-from tasks.registration.versions import DECISION_TAG, VersionDetails, describe_model, describe_version, find_version
+from tasks.registration.versions import (
+    DECISION_TAG,
+    VersionDetails,
+    describe_model,
+    describe_version,
+    find_version,
+    list_versions,
+)
 from tasks.tracking import connect, reaching_mlflow
 from tasks.version_page import VersionRecord, write_page
 
@@ -48,18 +55,30 @@ def read_record(name: str, version_or_alias: str) -> VersionRecord:
     )
 
 
-def publish_pages(name: str, *versions: str) -> None:
-    """Write each version's page into its description, and the champion's card into that of the registered model.
+def log_card(run: TrackedRun, card: str) -> None:
+    """Keep with a run the model card for when its version is champion.
+
+    Raises:
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    client = connect()
+    with reaching_mlflow():
+        client.log_text(run.run_id, card, CARD)
+
+
+def publish_pages(name: str, version: str, before: str | None = None) -> None:
+    """Write the page of a version, and of the one before it if it is still there, and the champion's card.
 
     Raises:
         InputError: there is no such version.
         GateClosed: the ledger is damaged.
         RegistryError: MLflow could not be reached, or refused.
     """
-    for version in versions:
-        describe_version(name, version, write_page(read_record(name, version)))
+    present = {one.version for one in list_versions() if one.name == name}
+    for one in {version} | ({before} & present):
+        describe_version(name, one, write_page(read_record(name, one)))
     champion = base_of(read_ledger(name)).champion
-    shown = find_version(name, champion or versions[-1])
+    shown = find_version(name, champion or version)
     with reaching_mlflow():
         card = mlflow.artifacts.load_text(f"runs:/{shown.summary.run_id}/{CARD}")
     describe_model(name, card)

@@ -21,7 +21,7 @@ from tasks.registration.load_check import FreshProcess, compare_scores, score_af
 from tasks.registration.manifest import hash_files, version_record
 from tasks.registration.model_files import downloaded_model
 from tasks.registration.packaging import log_model
-from tasks.registration.pages import CARD, publish_pages
+from tasks.registration.pages import log_card, publish_pages
 from tasks.registration.training_texts import log_training_texts
 from tasks.registration.versions import create_version
 from tasks.report import RunResult, headline, write_card, write_report
@@ -71,9 +71,12 @@ def register(
         **version_record(manifest, data),
         **log_training_texts(run, gate_rows),
     }
-    return create_version(
+    version = create_version(
         config.registered_model, run, model_id=model_id, model_uri=model_uri, weights_sha256=model.sha256, tags=tags
     )
+    # Here and not at the run's end, which a run that fails at the gate does not reach: its version may be promoted later.
+    log_card(run, write_card(version, model, evaluation, padded, reviews, config))
+    return version
 
 
 @stage("decision")
@@ -104,23 +107,19 @@ def restore(name: str, version: str, reason: str) -> LedgerEntry:
 
 @stage("pages")
 def publish(name: str, version: str, before: str | None) -> None:
-    """Write the pages of a version and of the champion before it, and the registered model's card.
-
-    Raises:
-        RegistryError: MLflow could not be reached, or refused.
-    """
-    publish_pages(name, *([before] if before not in (None, version) else []), version)
+    """Write the pages of a version and of the champion before it, and the registered model's card; see `publish_pages`."""
+    publish_pages(name, version, before)
 
 
 def record(result: RunResult, config: Config) -> None:
-    """Write the report and the model card into the run.
+    """Write the report into the run.
 
     Raises:
         RegistryError: MLflow could not be reached, or refused.
     """
     decision, version = result.decision, result.version
     tags = {"decision.outcome": decision.outcome, "registered_version": f"{version.name}/{version.version}"}
-    texts = {"report.md": write_report(result, config), CARD: write_card(result, config)}
+    texts = {"report.md": write_report(result, config)}
     log_outcome(result.run, texts=texts, description=headline(result), stages=result.stages, tags=tags)
 
 
