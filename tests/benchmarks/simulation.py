@@ -12,6 +12,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 from rich.table import Table
+from scipy.optimize import brentq
 from scipy.stats import binom
 
 from configs.schema import EvaluationConfig, GateConfig
@@ -27,6 +28,7 @@ OUTCOMES = ("promote", "keep", "undecided")
 ACCURACY = 0.862  # of an LSTM on IMDB, as is the distribution of lengths below
 BANDS = EvaluationConfig().length_bands
 FLOORS = {"accuracy": 0.5}  # what is measured is the comparison, not the floors
+POWER = 0.8  # of the gain that one may hope to see
 POPULATION, STEPS = 100_000, 200
 MULTIPLE = GateConfig().noise_multiple
 
@@ -63,17 +65,19 @@ def measure_outcomes(arguments: argparse.Namespace) -> tuple[Any, Table]:
 def measure_exactly(arguments: argparse.Namespace) -> tuple[Any, Table]:
     """Compute the probability of a promotion for each size of the gate set, discordant share and true gain."""
     shares = sorted({0.04, 0.12, 0.2, arguments.discordant})
-    found = [
-        {"rows": rows, "discordant": share, "promoted": dict(zip(GAINS, find_promotion_rates(rows, share), strict=True))}
-        for rows in sorted({*SMALL_GATES, arguments.rows})
-        for share in shares
-    ]
+    found = []
+    for rows in sorted({*SMALL_GATES, arguments.rows}):
+        for share in shares:
+            bounds = find_bounds(rows, share)
+            promoted = {gain: bounds.promotion_rate(gain) for gain in GAINS}
+            found.append({"rows": rows, "discordant": share, "promoted": promoted, "visible_gain": bounds.visible_gain()})
     title = "Probability of a promotion, in %, by true gain in points; without the check of slices, which only lowers it"
     gains = [f"gain {100 * gain:+.1f}" for gain in GAINS]
-    table = Table("gate rows", "discordant", *gains, title=title, title_justify="left")
+    table = Table("gate rows", "discordant", *gains, "80 % from", title=title, title_justify="left")
     for case in found:
         told = [f"{100 * rate:.3f}" for rate in case["promoted"].values()]
-        table.add_row(f"{case['rows']:,}", f"{case['discordant']:.0%}", *told)
+        visible = "" if case["visible_gain"] is None else f"{100 * case['visible_gain']:+.2f}"
+        table.add_row(f"{case['rows']:,}", f"{case['discordant']:.0%}", *told, visible)
     return found, table
 
 
@@ -134,6 +138,26 @@ class Line(NamedTuple):
     below_measured: float
     below_true: float
     change: float
+
+
+class Bounds(NamedTuple):
+    """Numbers of `discordant` rows: how many of them a challenger must win, and how probable each is; each (numbers,)."""
+
+    discordant: float
+    numbers: np.ndarray
+    needed: np.ndarray
+    weights: np.ndarray
+
+    def promotion_rate(self, gain: float) -> float:
+        """Return the probability of a promotion where the true gain is this."""
+        share = (self.discordant + gain) / (2 * self.discordant)
+        return float(self.weights @ binom.sf(self.needed - 1, self.numbers, share))
+
+    def visible_gain(self) -> float | None:
+        """Return the gain that is promoted four times in five; None where even all discordant rows won are not."""
+        if self.promotion_rate(self.discordant) < POWER:
+            return None
+        return brentq(lambda gain: self.promotion_rate(gain) - POWER, 0, self.discordant)
 
 
 def draw_pair(generator: np.random.Generator, rows: int, discordant: float, gain: float) -> Pair:
@@ -201,20 +225,14 @@ def count_outcomes(
     return {**case, "pairs": len(compared), **shares}
 
 
-def find_promotion_rates(rows: int, discordant: float) -> list[float]:
-    """Return the probability of a promotion for each of `GAINS`.
-
-    For each number of discordant rows, the fewest that the challenger must win are found by asking the gate; the probability
-    of that many is binomial.
-    """
+def find_bounds(rows: int, discordant: float) -> Bounds:
+    """Find by asking the gate, for each number of discordant rows, the fewest that the challenger must win."""
     numbers = np.arange(binom.ppf(1e-9, rows, discordant), binom.ppf(1 - 1e-9, rows, discordant) + 1, dtype=int)
     needed = [
         bisect_left(range(number + 1), True, lo=number // 2, key=lambda won, of=number: is_promoted(won, of - won, rows))
         for number in numbers.tolist()
     ]
-    weights = binom.pmf(numbers, rows, discordant)
-    wins = [(discordant + gain) / (2 * discordant) for gain in GAINS]
-    return [float(weights @ binom.sf(np.subtract(needed, 1), numbers, share)) for share in wins]
+    return Bounds(discordant, numbers, np.array(needed), binom.pmf(numbers, rows, discordant))
 
 
 def is_promoted(only_challenger: int, only_champion: int, rows: int) -> bool:

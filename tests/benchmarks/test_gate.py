@@ -8,16 +8,18 @@ from tasks.registration.comparing import Rows, Scored
 from tasks.registration.noise import spread_of_difference
 from tests.benchmarks.gate import find_claims, main
 from tests.benchmarks.pairs import Candidate, judge_pairs, summarize
-from tests.benchmarks.simulation import find_promotion_rates, follow_line, make_standing
+from tests.benchmarks.simulation import GAINS, find_bounds, follow_line, make_standing
 
 
 @pytest.mark.parametrize(("rows", "discordant"), [(300, 0.04), (300, 0.2), (2000, 0.12), (20_000, 0.12)])
 def test_of_equally_good_models_at_most_one_in_forty_is_promoted(rows, discordant):
-    equal, *better = find_promotion_rates(rows, discordant)
+    bounds = find_bounds(rows, discordant)
+    equal, *better = (bounds.promotion_rate(gain) for gain in GAINS)
     assert equal <= 0.025
     assert sorted([equal, *better]) == [equal, *better]
     if rows == 20_000:
         assert better[1] > 0.95  # one point is seen on the gate rows of IMDB
+        assert 0.005 < bounds.visible_gain() < 0.01
 
 
 def test_the_high_water_mark_stops_a_drift_that_goes_on_without_it():
