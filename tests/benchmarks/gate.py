@@ -1,397 +1,176 @@
-"""What the promotion gate decides where the truth is known, because models are simulated: how often it is wrong, what it sees.
+"""What the promotion gate is worth: how often it is wrong, what it sees, and whether it can be raced, deceived or repeated.
 
-python -m tests.benchmarks.gate [--pairs 2000] [--rows 20000] [--discordant 0.12] [--parts outcomes exact] [--json FILE]
+python -m tests.benchmarks.gate [--data imdb.npz] [--parts outcomes exact] [--json FILE]
 
-`outcomes`: pairs of models, of which one is better by a known gain: how often the challenger is promoted, on gate sets of 300
-and 2,000 rows and of --rows, there also where the spread between seeds is known; and pairs whose gain is that spread alone,
-drawn anew for each. `exact`: the probability of a promotion computed,
-without drawing pairs, from where the gate's bounds lie. `drift`: lines of 200 challengers, each as good as the champion or a
-little worse, under `promote_if: not_worse`: how far the champion comes to lie below the best. `refusals`: inputs that nothing
-may be decided on. Every outcome is that of `judge` on figures of `compare_accuracy`, `compare_slices` and `mcnemar`.
+`outcomes`: simulated pairs of models, of which one is better by a known gain: how often the challenger is promoted, on gate
+sets of 300 and 2,000 rows and of --rows, there also where the spread between seeds is known; and pairs whose gain is that
+spread alone, drawn anew for each. `exact`: the probability of a promotion computed, without drawing pairs, from where the
+gate's bounds lie. `drift`: lines of 200 challengers, each as good as the champion or a little worse, under
+`promote_if: not_worse`: how far the champion comes to lie below the best. `refusals`: inputs that nothing may be decided on.
+`pairs`: real versions on IMDB that differ by their seed alone. `race`: promotions at once from one base. `tamper`: files and
+records that were tampered with. `reproduction`: versions built again in fresh processes. `determinism`: what it costs.
+
+Each part works in a new folder with an empty store. The last table holds what was found against what is required.
 """
 
 import argparse
 import json
-import math
 import os
 import platform
-from bisect import bisect_left
-from collections import Counter
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
 
-import numpy as np
-from rich.console import Console
+from rich.console import RenderableType
 from rich.table import Table
-from scipy.stats import binom
 
-from configs.schema import EvaluationConfig, GateConfig, RegistrationConfig
-from tasks.errors import InputError, ModelMismatch
-from tasks.evaluation.comparison import compare_accuracy, compare_slices, expected_calibration_error, mcnemar, paired_gain
-from tasks.evaluation.intervals import wilson_interval
-from tasks.handles import Comparison, HighWaterMark, Interval, PairedAccuracy, SeedNoise, Standing
-from tasks.registration.gate import judge
+from configs.schema import GateConfig
+from tests.benchmarks.pairs import measure_pairs
+from tests.benchmarks.race import measure_race
+from tests.benchmarks.refusals import measure_refusals
+from tests.benchmarks.reproduction import measure_determinism, measure_versions
+from tests.benchmarks.simulation import GAINS, MULTIPLE, measure_drift, measure_exactly, measure_outcomes, tell_share
+from tests.benchmarks.speed import HERE, out
+from tests.benchmarks.tamper import measure_tampering
+from tests.benchmarks.workplace import working_apart
 
-GAINS = (0.0, 0.005, 0.01, 0.02)
-SPREADS = (0.005, 0.0075)
-SMALL_GATES = (300, 2000)
-OUTCOMES = ("promote", "keep", "undecided")
-ACCURACY = 0.862  # of an LSTM on IMDB, as is the distribution of lengths below
-BANDS = EvaluationConfig().length_bands
-FLOORS = {"accuracy": 0.5}  # what is measured is the comparison, not the floors
-POPULATION, STEPS = 100_000, 200
-out = Console(highlight=False)
+FALSE_PROMOTIONS = 0.025
+PARTS: dict[str, Callable[[argparse.Namespace], tuple[Any, RenderableType]]] = {
+    "outcomes": measure_outcomes,
+    "exact": measure_exactly,
+    "drift": measure_drift,
+    "refusals": measure_refusals,
+    "pairs": measure_pairs,
+    "race": measure_race,
+    "tamper": measure_tampering,
+    "reproduction": measure_versions,
+    "determinism": measure_determinism,
+}
+NEED_DATA = {"pairs", "reproduction", "determinism"}
 
-Part = tuple[Any, Table]
+
+class Claim(NamedTuple):
+    """What is claimed of the gate: `holds` is None where nothing is required, and what was measured is only told."""
+
+    claim: str
+    required: str
+    measured: str
+    holds: bool | None
 
 
 def main() -> None:
-    """Run the parts asked for, print a table of each, and write all figures as JSON."""
+    """Run the parts asked for, print a table of each and of the claims, write all as JSON; exit 1 if a claim does not hold."""
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--pairs", type=int, default=2000)
-    parser.add_argument("--rows", type=int, default=20_000)
-    parser.add_argument("--discordant", type=float, default=0.12, help="share of rows that one model alone has right")
+    parser.add_argument("--data", type=Path, default=HERE.parents[2] / "shared/data/imdb/imdb.npz")
+    parser.add_argument("--pairs", type=int, default=2000, help="simulated, for each case of the outcomes")
+    parser.add_argument("--rows", type=int, default=20_000, help="of the simulated gate set")
+    parser.add_argument("--discordant", type=float, default=0.08, help="share of simulated rows that one model alone has right")
     parser.add_argument("--lines", type=int, default=10, help="of challengers, for each case of the drift")
-    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--seeds", type=int, default=8, help="real trainings, of which the real pairs are made")
+    parser.add_argument("--rounds", type=int, default=100, help="of the race, on each store")
+    parser.add_argument("--promoters", type=int, default=5, help="in each round")
+    parser.add_argument("--turns", type=int, default=10, help="epochs with determinism, and as many without")
+    parser.add_argument("--seed", type=int, default=0, help="of the simulation")
     parser.add_argument("--parts", nargs="+", choices=list(PARTS), default=list(PARTS))
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
+    if NEED_DATA & set(arguments.parts) and not arguments.data.is_file():
+        parser.error(f"no such file: {arguments.data}")
+    arguments.data = arguments.data.absolute()
     figures: dict[str, Any] = {
         "machine": f"{platform.processor() or platform.machine()}, {os.cpu_count()} cores",
         "arguments": {name: value for name, value in vars(arguments).items() if isinstance(value, int | float)},
     }
     for part in arguments.parts:
-        figures[part], table = PARTS[part](arguments)
-        out.print(table)
+        with working_apart():
+            figures[part], shown = PARTS[part](arguments)
+        out.print(shown)
         if arguments.json:
             arguments.json.write_text(json.dumps(figures, indent=1))
+    claims = list(find_claims(figures))
+    figures["claims"] = [claim._asdict() for claim in claims]
+    out.print(tabulate(claims))
+    if arguments.json:
+        arguments.json.write_text(json.dumps(figures, indent=1))
+    if any(claim.holds is False for claim in claims):
+        raise SystemExit(1)
 
 
-def measure_outcomes(arguments: argparse.Namespace) -> Part:
-    """Count the outcomes of pairs whose true gain is known, and of pairs that differ by their seeds alone."""
-    generator = np.random.default_rng(arguments.seed)
-    pairs, rows, discordant = arguments.pairs, arguments.rows, arguments.discordant
-    found = []
-    for size in sorted({*SMALL_GATES, rows}):
-        for gain in GAINS:
-            compared = [compare_pair(draw_pair(generator, size, discordant, gain)) for _ in range(pairs)]
-            found += [count_outcomes(compared, gain, spread) for spread in ((None, *SPREADS) if size == rows else (None,))]
-    for spread in SPREADS:
-        # The spread is one of measured accuracies: what the rows themselves add to it is taken off.
-        gains = generator.normal(0, math.sqrt(max(spread**2 - discordant / rows, 0)), pairs)
-        compared = [compare_pair(draw_pair(generator, rows, discordant, gain)) for gain in gains]
-        settings = ((None, 1.0), (spread, 1.0), (spread, 2.0))
-        found += [{**count_outcomes(compared, None, known, multiple), "true_spread": spread} for known, multiple in settings]
-    title = (
-        f"Outcomes of {pairs:,} pairs each, in %, with 95 % Wilson intervals of what is promoted; {discordant:.0%} of rows "
-        "discordant; gains and seed noise in points"
-    )
-    table = Table("gate rows", "true gain", "seed noise", *OUTCOMES, title=title, title_justify="left")
-    for case in found:
-        gain = f"+-{100 * case['true_spread']:.2f}" if case["gain"] is None else f"{100 * case['gain']:+.1f}"
-        noise = "" if case["seed_noise"] is None else f"{case['noise_multiple']:g} x {100 * case['seed_noise']:.2f}"
-        promoted, *others = (case[outcome] for outcome in OUTCOMES)
-        told = [tell_share(promoted), *(f"{100 * other['value']:.1f}" for other in others)]
-        table.add_row(f"{case['rows']:,}", gain, noise, *told)
-    return found, table
-
-
-def measure_exactly(arguments: argparse.Namespace) -> Part:
-    """Compute the probability of a promotion for each size of the gate set, discordant share and true gain."""
-    shares = sorted({0.04, 0.08, arguments.discordant, 0.2})
-    found = [
-        {"rows": rows, "discordant": share, "promoted": dict(zip(GAINS, find_promotion_rates(rows, share), strict=True))}
-        for rows in sorted({*SMALL_GATES, arguments.rows})
-        for share in shares
-    ]
-    title = "Probability of a promotion, in %, by true gain in points; without the check of slices, which only lowers it"
-    gains = [f"gain {100 * gain:+.1f}" for gain in GAINS]
-    table = Table("gate rows", "discordant", *gains, title=title, title_justify="left")
-    for case in found:
-        told = [f"{100 * rate:.3f}" for rate in case["promoted"].values()]
-        table.add_row(f"{case['rows']:,}", f"{case['discordant']:.0%}", *told)
-    return found, table
-
-
-def measure_drift(arguments: argparse.Namespace) -> Part:
-    """Follow lines of challengers under `not_worse`, and find how far the champion came to lie below the best.
-
-    The gate rows stay the same or, as where data is renewed between retrainings, are drawn anew for each challenger.
-    """
-    generator = np.random.default_rng(arguments.seed)
-    title = (
-        f"Lines of {STEPS} challengers under not_worse, margin {100 * GateConfig().non_inferiority_margin:.2f} points, "
-        f"{arguments.rows:,} gate rows: the champion below the best ever, worst of {arguments.lines} lines, in points"
-    )
-    columns = ("gain", "gate rows", "mark", "promoted", "on gate rows", "in truth", "truth at end")
-    table = Table(*columns, title=title, title_justify="left")
-    found = []
-    for gain in (0.0, -0.001, -0.002):
-        for renewed in (False, True):
-            for mark in (True, False):
-                lines = [
-                    follow_line(generator, arguments.rows, arguments.discordant, gain, renewed=renewed, mark=mark)
-                    for _ in range(arguments.lines)
-                ]
-                case = {
-                    "gain": gain,
-                    "rows_renewed": renewed,
-                    "mark": mark,
-                    "promoted": np.mean([line.promoted for line in lines]),
-                    "worst_on_the_gate_rows": max(line.below_measured for line in lines),
-                    "worst_in_truth": max(line.below_true for line in lines),
-                    "mean_truth_at_the_end": np.mean([line.change for line in lines]),
-                }
-                found.append(case)
-                table.add_row(
-                    f"{100 * gain:+.1f}",
-                    "renewed" if renewed else "the same",
-                    "kept" if mark else "none",
-                    f"{case['promoted']:.0f}",
-                    *(f"{100 * case[name]:.2f}" for name in ("worst_on_the_gate_rows", "worst_in_truth")),
-                    f"{100 * case['mean_truth_at_the_end']:+.2f}",
-                )
-    return found, table
-
-
-def measure_refusals(arguments: argparse.Namespace) -> Part:
-    """Count how many inputs are refused that nothing may be decided on."""
-    found = {}
-    for kind, cases in refusal_cases(np.random.default_rng(arguments.seed)).items():
-        refused = [is_refused(case) for case in cases]
-        found[kind] = {"refused": sum(refused), "of": len(refused)}
-    table = Table("input", "refused", title="Inputs on which nothing may be decided", title_justify="left")
-    for kind, counts in found.items():
-        table.add_row(kind, f"{counts['refused']} of {counts['of']}")
-    return found, table
-
-
-PARTS: dict[str, Callable[[argparse.Namespace], Part]] = {
-    "outcomes": measure_outcomes,
-    "exact": measure_exactly,
-    "drift": measure_drift,
-    "refusals": measure_refusals,
-}
-
-
-class Pair(NamedTuple):
-    """Labels of gate rows, their lengths in words, and what two models predict for them, each (rows,)."""
-
-    labels: np.ndarray
-    lengths: np.ndarray
-    challenger: np.ndarray
-    champion: np.ndarray
-
-
-class Line(NamedTuple):
-    """A line of champions: how many there were, and how far below the best one of them was, as shares of accuracy."""
-
-    promoted: int
-    below_measured: float
-    below_true: float
-    change: float
-
-
-def draw_pair(generator: np.random.Generator, rows: int, discordant: float, gain: float) -> Pair:
-    """Draw rows on which a challenger is right more often than a champion by `gain` in expectation."""
-    only_challenger = (discordant + gain) / 2
-    drawn = generator.random(rows)
-    champion_right = (drawn >= only_challenger) & (drawn < only_challenger + ACCURACY)
-    challenger_right = (drawn < only_challenger) | ((drawn >= discordant) & (drawn < only_challenger + ACCURACY))
-    return make_pair(generator, challenger_right, champion_right)
-
-
-def make_pair(generator: np.random.Generator, challenger_right: np.ndarray, champion_right: np.ndarray) -> Pair:
-    """Draw labels and lengths for rows that two models are right or wrong on."""
-    labels = generator.integers(0, 2, challenger_right.size, dtype=np.int8)
-    lengths = np.maximum(generator.lognormal(math.log(174), 0.62, labels.size), 1).astype(np.int32)
-    predicted = [np.where(right, labels, 1 - labels) for right in (challenger_right, champion_right)]
-    return Pair(labels, lengths, *predicted)
-
-
-def compare_pair(pair: Pair, high_water: HighWaterMark | None = None) -> Comparison:
-    """Compare two models as the gate does."""
-    confidence = GateConfig().confidence
-    accuracy = compare_accuracy("all", pair.labels, pair.challenger, pair.champion, confidence)
-    slices = compare_slices(*pair[:2], *pair[2:], bands=BANDS, confidence=confidence)
-    return complete(accuracy, slices, high_water)
-
-
-def complete(
-    accuracy: PairedAccuracy, slices: tuple[PairedAccuracy, ...], high_water: HighWaterMark | None = None
-) -> Comparison:
-    """Return a comparison of two versions that differ in nothing but accuracy."""
-    test, p_value = mcnemar(accuracy.only_challenger, accuracy.only_champion)
-    return Comparison(
-        gate_sha256="",
-        rows=accuracy.rows,
-        overlap_rows=0,
-        decided_before=0,
-        challenger=make_standing("2", accuracy.challenger),
-        champion=make_standing("1", accuracy.champion),
-        accuracy=accuracy,
-        test=test,
-        p_value=p_value,
-        slices=slices,
-        high_water=high_water,
-        noise=None,
-    )
-
-
-def make_standing(version: str, accuracy: float) -> Standing:
-    """Return a version that passes every check of the gate but those of its accuracy."""
-    metrics = {"accuracy": accuracy}
-    return Standing(version=version, metrics=metrics, calibration_error=0.02, latency_milliseconds=5.0, bytes=900_000)
-
-
-def count_outcomes(
-    compared: list[Comparison], gain: float | None, spread: float | None, multiple: float = 1.0
-) -> dict[str, Any]:
-    """Judge each comparison, with the spread between seeds where one is known, and count the outcomes."""
-    noise = None if spread is None else SeedNoise(accuracies=(), spread=spread, gate_sha256="", config_sha256="")
-    gate = GateConfig(noise_multiple=multiple)
-    given = [comparison.model_copy(update={"noise": noise}) for comparison in compared]
-    counts = Counter(judge(comparison, floors=FLOORS, gate=gate).outcome for comparison in given)
-    shares = {outcome: wilson_interval(counts[outcome], len(compared), 0.95).model_dump() for outcome in OUTCOMES}
-    case = {"rows": compared[0].rows, "gain": gain, "seed_noise": spread, "noise_multiple": multiple}
-    return {**case, "pairs": len(compared), **shares}
-
-
-def find_promotion_rates(rows: int, discordant: float) -> list[float]:
-    """Return the probability of a promotion for each of `GAINS`.
-
-    For each number of discordant rows, the fewest that the challenger must win are found by asking the gate; the probability
-    of that many is binomial.
-    """
-    numbers = np.arange(binom.ppf(1e-9, rows, discordant), binom.ppf(1 - 1e-9, rows, discordant) + 1, dtype=int)
-    needed = [
-        bisect_left(range(number + 1), True, lo=number // 2, key=lambda won, of=number: is_promoted(won, of - won, rows))
-        for number in numbers.tolist()
-    ]
-    weights = binom.pmf(numbers, rows, discordant)
-    wins = [(discordant + gain) / (2 * discordant) for gain in GAINS]
-    return [float(weights @ binom.sf(np.subtract(needed, 1), numbers, share)) for share in wins]
-
-
-def is_promoted(only_challenger: int, only_champion: int, rows: int) -> bool:
-    """Tell whether a challenger with these counts is promoted, if no slice speaks against it."""
-    gain = paired_gain(only_challenger, only_champion, rows, GateConfig().confidence)
-    accuracy = PairedAccuracy(
-        name="all",
-        rows=rows,
-        challenger=ACCURACY + gain.value,
-        champion=ACCURACY,
-        only_challenger=only_challenger,
-        only_champion=only_champion,
-        gain=gain,
-    )
-    return judge(complete(accuracy, (accuracy,)), floors=FLOORS, gate=GateConfig()).outcome == "promote"
-
-
-def follow_line(
-    generator: np.random.Generator, rows: int, discordant: float, gain: float, *, renewed: bool, mark: bool
-) -> Line:
-    """Follow a line of champions, each beaten by a challenger that is better than it by `gain` in expectation.
-
-    A model is what it has right of a population of rows; its true accuracy is that on all of them.
-    """
-    gate = GateConfig(promote_if="not_worse")
-    champion = generator.random(POPULATION) < ACCURACY
-    champions, start = [champion], champion.mean()
-    chosen = generator.choice(POPULATION, rows, replace=False)
-    best_measured = best_true = 0.0
-    below_measured = below_true = 0.0
-    for _ in range(STEPS):
-        if renewed:
-            chosen = generator.choice(POPULATION, rows, replace=False)
-        true = champion.mean()
-        changed = np.where(champion, (discordant - gain) / (2 * true), (discordant + gain) / (2 * (1 - true)))
-        challenger = champion ^ (generator.random(POPULATION) < changed)
-        best_measured = max(was[chosen].mean() for was in champions)
-        high_water = HighWaterMark(version="1", accuracy=best_measured) if mark else None
-        comparison = compare_pair(make_pair(generator, challenger[chosen], champion[chosen]), high_water)
-        if judge(comparison, floors=FLOORS, gate=gate).outcome != "promote":
-            continue
-        champion = challenger
-        champions.append(champion)
-        best_true = max(was.mean() for was in champions)
-        below_measured = max(below_measured, best_measured - champion[chosen].mean())
-        below_true = max(below_true, best_true - champion.mean())
-    return Line(len(champions) - 1, float(below_measured), float(below_true), float(champion.mean() - start))
-
-
-def refusal_cases(generator: np.random.Generator) -> dict[str, list[Callable[[], object]]]:
-    """Return, by kind, calls with inputs of which each must raise an error of the project's or promote nothing."""
-    good = compare_pair(draw_pair(generator, 20_000, 0.12, 0.02))
-    noise = SeedNoise(accuracies=(0.86, 0.87), spread=0.005, gate_sha256="", config_sha256="")
-    good = good.model_copy(update={"high_water": HighWaterMark(version="1", accuracy=0.86), "noise": noise})
-    first = good.model_copy(
-        update={**dict.fromkeys(("champion", "accuracy", "test", "p_value", "high_water", "noise")), "slices": ()}
-    )
-    floors, gate = RegistrationConfig(floors={"accuracy": 0.8}).floors, GateConfig()
-    if not all(judge(each, floors=floors, gate=gate).outcome == "promote" for each in (good, first)):
-        raise RuntimeError("refusals show nothing where the unspoilt input is not promoted")
-
-    def judged(comparison: Comparison, **changes: Any) -> Callable[[], object]:
-        return lambda: judge(comparison.model_copy(update=changes), floors=floors, gate=gate)
-
-    def measured(labels: np.ndarray, scores: np.ndarray, predicted: np.ndarray) -> list[Callable[[], object]]:
-        lengths, fine = np.ones_like(labels), labels.copy()
-        return [
-            lambda: expected_calibration_error(labels, scores),
-            lambda: compare_accuracy("all", labels, predicted, fine, 0.95),
-            lambda: compare_accuracy("all", labels, fine, predicted, 0.95),
-            lambda: compare_slices(labels, lengths, predicted, fine, bands=BANDS, confidence=0.95),
-            lambda: compare_slices(labels, lengths, fine, predicted, bands=BANDS, confidence=0.95),
+def find_claims(figures: dict[str, Any]) -> Iterator[Claim]:
+    """Yield each claim that the parts which ran can speak to."""
+    at_most = f"at most {FALSE_PROMOTIONS:.1%}"
+    if "exact" in figures:
+        equal = max(case["promoted"][0.0] for case in figures["exact"])
+        told = f"{equal:.3%}, the worst of {len(figures['exact'])} cases"
+        yield Claim("equally good models promoted, computed", at_most, told, equal <= FALSE_PROMOTIONS)
+        largest = max(
+            figures["exact"], key=lambda case: (case["rows"], case["discordant"] == figures["arguments"]["discordant"])
+        )
+        power = ", ".join(f"{largest['promoted'][gain]:.1%} at {100 * gain:+.1f}" for gain in GAINS[1:])
+        yield Claim(f"better ones promoted, of {largest['rows']:,} gate rows", "", power, None)
+    if "outcomes" in figures:
+        equal = [case["promote"] for case in figures["outcomes"] if case["gain"] == 0]
+        yield _share_claim("equally good models promoted, simulated", at_most, equal)
+        seeds = [
+            case["promote"]
+            for case in figures["outcomes"]
+            if case["gain"] is None and case["seed_noise"] is not None and case["noise_multiple"] == MULTIPLE
         ]
-
-    labels = np.tile(np.array([0, 1], dtype=np.int8), 50)
-    wrong = [np.where(np.arange(100) == 7, number, labels) for number in (math.nan, math.inf, -math.inf, -0.1, 1.1)]
-    classes = [np.full(100, label, dtype=np.int8) for label in (0, 1)]
-    none = np.empty(0, dtype=np.int8)
-    return {
-        "a figure of the comparison that is NaN or infinite": [
-            judged(Comparison.model_validate(values))
-            for base in (good, first)
-            for number in (math.nan, math.inf, -math.inf)
-            for values in spoil(base.model_dump(mode="json"), number)
-        ],
-        "a part of the comparison that is missing": [
-            *(judged(good, **{name: None}) for name in ("champion", "accuracy", "test", "p_value")),
-            judged(good, slices=()),
-        ],
-        "a score or a predicted label that is none": [call for each in wrong for call in measured(labels, each, each)],
-        "scores and labels of other rows": measured(labels, labels[:-1], labels[:-1]),
-        "no gate rows": [*measured(none, none, none), judged(good, rows=0), judged(first, rows=0)],
-        "gate rows of a single class": [call for each in classes for call in measured(each, each.astype(float), each)],
-    }
-
-
-def spoil(value: Any, number: float) -> Iterator[Any]:
-    """Yield a value of nested dicts and lists with each of its floats, in turn, replaced."""
-    if isinstance(value, float):
-        yield number
-    elif isinstance(value, dict | list):
-        for key, part in value.items() if isinstance(value, dict) else enumerate(value):
-            for other in spoil(part, number):
-                whole = value.copy()
-                whole[key] = other
-                yield whole
-
-
-def is_refused(call: Callable[[], Any]) -> bool:
-    """Tell whether a call raises one of the project's errors on its input, or keeps the champion."""
-    try:
-        return getattr(call(), "outcome", None) == "keep"
-    except (InputError, ModelMismatch):
-        return True
+        yield _share_claim("seeds of one recipe promoted, noise known, simulated", at_most, seeds)
+    if "pairs" in figures:
+        pairs = figures["pairs"]
+        unordered = len(pairs["pairs"]) // 2
+        yield Claim("real pairs", "at least 20", f"{unordered}, each in both orders", unordered >= 20)
+        told = "; ".join(
+            f"{pairs[kind]['outcomes']['promote']} of {len(pairs['pairs'])} {words}"
+            for kind, words in (("without_noise", "without"), ("with_noise", "with seed noise"))
+        )
+        yield Claim("real seeds of one recipe promoted", "", told, None)
+    if "drift" in figures:
+        margin = GateConfig().non_inferiority_margin
+        worst = max(case["worst_on_the_gate_rows"] for case in figures["drift"] if case["mark"])
+        yield Claim(
+            "a champion below the best ever, on its gate rows",
+            f"at most {100 * margin:.2f} points",
+            f"{100 * worst:.2f} points",
+            worst <= margin + 1e-9,
+        )
+    if "refusals" in figures:
+        for kind, counts in figures["refusals"].items():
+            yield _count_claim(f"refused: {kind}", counts["refused"], counts["of"])
+    for row in figures.get("race", []):
+        claim, required = f"race, {row['store']}: wrong outcomes", f"0 of {row['rounds']}"
+        yield Claim(claim, required, f"{row['wrong']} of {row['rounds']}", row["wrong"] == 0)
+    if "tamper" in figures:
+        tamper = figures["tamper"]
+        yield _count_claim("tampered versions refused", tamper["refused"], tamper["ways"])
+        loads, ran = tamper["untouched_loads"], tamper["code_ran"]
+        yield Claim("the untouched version loads", "yes", "yes" if loads else "no", loads)
+        yield Claim("code that was put into a version ran", "no", "yes" if ran else "no", not ran)
+    if "reproduction" in figures:
+        identical = sum(row["identical"] for row in figures["reproduction"])
+        yield _count_claim("reproduced versions identical", identical, len(figures["reproduction"]))
+    if "determinism" in figures:
+        yield Claim("an epoch with determinism", "", f"{figures['determinism']['ratio']:.3f} times as long", None)
 
 
-def tell_share(interval: dict[str, float]) -> str:
-    """Return a share and its interval in percent."""
-    value, low, high = (100 * interval[name] for name in Interval.model_fields)
-    return f"{value:.1f} [{low:.1f}, {high:.1f}]"
+def tabulate(claims: list[Claim]) -> Table:
+    """Return a table with a line for each claim."""
+    table = Table("claim", "required", "measured", "holds", title="What is claimed", title_justify="left")
+    for claim in claims:
+        table.add_row(*claim[:3], {True: "yes", False: "NO", None: ""}[claim.holds])
+    return table
+
+
+def _share_claim(claim: str, required: str, shares: list[dict[str, float]]) -> Claim:
+    # A rate of just the bound is above it in every other sample: it is refuted where the whole interval is.
+    worst = max(shares, key=lambda share: share["value"])
+    told = f"{tell_share(worst)} %, the worst of {len(shares)} cases"
+    return Claim(claim, required, told, all(share["low"] <= FALSE_PROMOTIONS for share in shares))
+
+
+def _count_claim(claim: str, count: int, of: int) -> Claim:
+    return Claim(claim, "all", f"{count} of {of}", count == of > 0)
 
 
 if __name__ == "__main__":

@@ -1,14 +1,11 @@
 """Concurrent promotions: of those that start from one base, exactly one may win.
 
-python -m tests.benchmarks.race [--rounds 100] [--promoters 5] [--json FILE]
-
 In each round several long-lived processes read the base, wait for each other, and promote a version each. A round is wrong
 unless one of them wins, all others are told that their base is stale, and ledger and alias name the winner. The stores are the
 embedded SQLite; the same with a lock for each process, so that nothing but MLflow keeps them apart; and a server.
 """
 
 import argparse
-import json
 import multiprocessing
 import os
 import socket
@@ -24,8 +21,6 @@ from multiprocessing.synchronize import Barrier
 from pathlib import Path
 from typing import Any
 
-from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 
 from tasks.errors import RepriseError, StaleBase
@@ -33,9 +28,32 @@ from tasks.registration.ledger import Draft, ensure_ledger, read_ledger
 from tasks.registration.promotion import Base, promote, read_base
 from tasks.registration.versions import CHAMPION, read_aliases
 from tasks.tracking import connect
+from tests.benchmarks.workplace import working_apart
 
 MODEL = "race"
+STORES = ("SQLite", "SQLite, no shared lock", "server")
 WAIT_SECONDS = 120
+
+
+def measure_race(arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], Table]:
+    """Race on each store."""
+    measured = []
+    for store in STORES:
+        with working_apart() as folder:
+            if store == "server":
+                with mlflow_server(folder) as url:
+                    result = race(arguments.rounds, arguments.promoters, url)
+            else:
+                connect()
+                database = f"sqlite:///{folder / 'mlruns' / 'mlflow.db'}"
+                result = race(arguments.rounds, arguments.promoters, database, shared_lock=store == "SQLite")
+        measured.append({"store": store, **result})
+    table = Table("store", "rounds", "promoters", "wrong", "s", title="Promotions at once from one base", title_justify="left")
+    for row in measured:
+        table.add_row(row["store"], str(row["rounds"]), str(row["promoters"]), str(row["wrong"]), f"{row['seconds']:.1f}")
+        for fault in row["faults"]:
+            table.add_row(fault)
+    return measured, table
 
 
 def race(rounds: int, promoters: int, tracking_uri: str, *, shared_lock: bool = True) -> dict[str, Any]:
@@ -153,43 +171,3 @@ def mlflow_server(folder: Path) -> Iterator[str]:
         if process.poll() is None:
             os.killpg(process.pid, 15)
             process.wait()
-
-
-def main() -> None:
-    """Race on each store and tell; exit 1 where a round went wrong."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--rounds", type=int, default=100)
-    parser.add_argument("--promoters", type=int, default=5)
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    measured = []
-    for store in ("SQLite", "SQLite, no shared lock", "server"):
-        with tempfile.TemporaryDirectory() as name:
-            folder = Path(name)
-            os.chdir(folder)
-            os.environ.pop("MLFLOW_TRACKING_URI", None)
-            if store == "server":
-                with mlflow_server(folder) as url:
-                    result = race(arguments.rounds, arguments.promoters, url)
-            else:
-                connect()
-                database = f"sqlite:///{folder / 'mlruns' / 'mlflow.db'}"
-                result = race(arguments.rounds, arguments.promoters, database, shared_lock=store == "SQLite")
-            measured.append({"store": store, **result})
-    table = Table(box=SIMPLE)
-    for column in ("store", "rounds", "promoters", "wrong", "s"):
-        table.add_column(column, justify="left" if column == "store" else "right")
-    for row in measured:
-        table.add_row(row["store"], str(row["rounds"]), str(row["promoters"]), str(row["wrong"]), f"{row['seconds']:.1f}")
-    Console().print(table)
-    for row in measured:
-        for fault in row["faults"]:
-            print(f"{row['store']}: {fault}")
-    if arguments.json:
-        arguments.json.write_text(json.dumps(measured, indent=1))
-    if any(row["wrong"] for row in measured):
-        raise SystemExit(1)
-
-
-if __name__ == "__main__":
-    main()

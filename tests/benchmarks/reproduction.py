@@ -1,10 +1,8 @@
 """Whether versions can be built again bit for bit, and what determinism costs.
 
-python -m tests.benchmarks.reproduction [--data imdb.npz] [--parts versions determinism] [--rounds 10] [--json FILE]
-
-`versions`: `reprise train` registers versions of different configurations in one empty store, and `reprise reproduce` builds
-each again; every command is a fresh process. `determinism`: an epoch of `configs/imdb.yaml` with `training.deterministic`
-true and false, each in a process of its own that waits while the other works, in turns.
+`reprise train` registers versions of different configurations in one empty store, and `reprise reproduce` builds each again;
+every command is a fresh process. For the cost, an epoch of `configs/imdb.yaml` runs with `training.deterministic` true and
+false, each in a process of its own that waits while the other works, in turns.
 """
 
 import argparse
@@ -13,7 +11,6 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from contextlib import ExitStack
 from pathlib import Path
@@ -43,35 +40,12 @@ VERSIONS: dict[str, tuple[list[str], list[str]]] = {
 }
 
 
-def main() -> None:
-    """Run the parts asked for, print a table of each, write all as JSON; exit 1 where a version was not identical."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--data", type=Path, default=HERE.parents[2] / "shared/data/imdb/imdb.npz")
-    parser.add_argument("--parts", nargs="+", choices=["versions", "determinism"], default=["versions", "determinism"])
-    parser.add_argument("--rounds", type=int, default=10)
-    parser.add_argument("--json", type=Path)
-    arguments = parser.parse_args()
-    if not arguments.data.is_file():
-        parser.error(f"no such file: {arguments.data}")
-    figures: dict[str, Any] = {}
-    with tempfile.TemporaryDirectory() as scratch:
-        if "versions" in arguments.parts:
-            figures["versions"] = reproduce_versions(arguments.data.absolute(), Path(scratch))
-        if "determinism" in arguments.parts:
-            figures["determinism"] = time_determinism(arguments.data, Path(scratch), arguments.rounds)
-    if arguments.json:
-        arguments.json.write_text(json.dumps(figures, indent=1))
-    if not all(version["identical"] for version in figures.get("versions", [])):
-        raise SystemExit(1)
-
-
-def reproduce_versions(npz: Path, scratch: Path) -> list[dict[str, Any]]:
-    """Train every version, then build each again, and print and return what came of it."""
-    folder = scratch / "versions"
-    folder.mkdir()
+def measure_versions(arguments: argparse.Namespace) -> tuple[list[dict[str, Any]], Table]:
+    """Train every version, then build each again."""
+    folder = Path.cwd()
     trained: list[tuple[str, float, dict[str, Any]]] = []
     for title, (source, assignments) in VERSIONS.items():
-        data = [npz] if source is IMDB else []
+        data = [arguments.data] if source is IMDB else []
         settings = [word for assignment in (*assignments, "training.verbosity=0") for word in ("--set", assignment)]
         _, seconds = reprise(folder, "train", "--report", "report.json", *source, *data, *settings)
         trained.append((title, seconds, json.loads((folder / "report.json").read_text())))
@@ -84,25 +58,19 @@ def reproduce_versions(npz: Path, scratch: Path) -> list[dict[str, Any]]:
             raise RuntimeError(f"{title}: the version does not name the weights that its training reported")
         measured.append({"title": title, "train_seconds": train_seconds, "seconds": seconds, **answer})
         out.print(f"{'identical' if answer['identical'] else answer['differs']}: {title}")
-    show_versions(measured)
-    return measured
-
-
-def show_versions(measured: list[dict[str, Any]]) -> None:
-    """Print a table of what became of every version, and how many were identical."""
-    table = Table("version", "train s", "reproduce s", "weights", "answer")
+    identical = sum(row["identical"] for row in measured)
+    different_weights = len({row["expected_sha256"] for row in measured})
+    title = f"{identical} of {len(measured)} versions identical; {different_weights} different sets of weights"
+    table = Table("version", "train s", "reproduce s", "weights", "answer", title=title, title_justify="left")
     for row in measured:
         answer = "identical" if row["identical"] else row["differs"]
         table.add_row(row["title"], f"{row['train_seconds']:.0f}", f"{row['seconds']:.0f}", row["expected_sha256"][:12], answer)
-    out.print(table)
-    different_weights = len({row["expected_sha256"] for row in measured})
-    identical = sum(row["identical"] for row in measured)
-    out.print(f"{identical} of {len(measured)} identical; {different_weights} different sets of weights")
+    return measured, table
 
 
-def time_determinism(npz: Path, scratch: Path, rounds: int) -> dict[str, Any]:
-    """Time an epoch with and without determinism, in turns; print and return the seconds and the ratio of their medians."""
-    folder = pad_imdb(npz, scratch)
+def measure_determinism(arguments: argparse.Namespace) -> tuple[dict[str, Any], Table]:
+    """Time an epoch with and without determinism, in turns."""
+    folder = pad_imdb(arguments.data, Path.cwd())
     seconds: dict[str, list[float]] = {"true": [], "false": []}
     with ExitStack() as stack:
         asks = {
@@ -114,18 +82,17 @@ def time_determinism(npz: Path, scratch: Path, rounds: int) -> dict[str, Any]:
             )
             for value in seconds
         }
-        for number in range(rounds):
+        for number in range(arguments.turns):
             # The first of a round by turns, so that neither always follows the other.
             for value in sorted(asks, reverse=number % 2 == 0):
                 seconds[value].append(asks[value]("epoch"))
     medians = {value: statistics.median(times) for value, times in seconds.items()}
     ratio = medians["true"] / medians["false"]
-    table = Table("training.deterministic", "median s an epoch", "least", "most")
+    title = f"An epoch takes {ratio:.3f} times as long with determinism, by the medians of {arguments.turns} turns"
+    table = Table("training.deterministic", "median s", "least", "most", title=title, title_justify="left")
     for value, times in seconds.items():
         table.add_row(value, f"{medians[value]:.3f}", f"{min(times):.3f}", f"{max(times):.3f}")
-    out.print(table)
-    out.print(f"determinism takes {ratio:.3f} times as long, by the medians of {rounds} rounds")
-    return {"seconds": seconds, "ratio": ratio}
+    return {"seconds": seconds, "ratio": ratio}, table
 
 
 def reprise(folder: Path, *words: Any) -> tuple[str, float]:
@@ -141,7 +108,3 @@ def reprise(folder: Path, *words: Any) -> tuple[str, float]:
     if done.returncode and not (words[0] == "reproduce" and done.returncode == 1 and done.stdout):
         raise RuntimeError(f"{command} failed:\n{done.stderr[-3000:]}")
     return done.stdout, time.perf_counter() - start
-
-
-if __name__ == "__main__":
-    main()

@@ -1,18 +1,14 @@
 """Whether a version whose files or record were tampered with is ever loaded, and what the check costs.
 
-python -m tests.benchmarks.tamper [--json FILE]
-
 A real version of an untrained network lies in an embedded store. Each way of tampering is done to it, then undone: after each
 the project's own scoring must refuse, and none of the code that was put there may have run.
 """
 
 import argparse
-import json
-import os
 import shutil
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from statistics import median
@@ -21,19 +17,31 @@ from typing import Any
 import mlflow
 import yaml
 from mlflow import MlflowClient
-from rich.box import SIMPLE
-from rich.console import Console
 from rich.table import Table
 
-from configs.environment import set_library_defaults
 from tasks.errors import ModelMismatch, RegistryError
 from tasks.registration.manifest import DIGEST_TAG, FILE_PREFIX, check_files, hash_files
 from tasks.registration.model_files import DOWNLOAD_MARK, verified_model
 from tasks.registration.scoring import score_texts
 from tasks.registration.versions import VersionSummary
+from tests.benchmarks.workplace import working_apart
 from tests.registration.small_model import TEXTS, register_small_version, save_small_model
 
 Act = Callable[[], Any]
+
+
+def measure_tampering(arguments: argparse.Namespace) -> tuple[dict[str, Any], Table]:
+    """Tamper with a version of a small network in an embedded store."""
+    with working_apart() as folder:
+        other, _ = save_small_model(folder / "other", seed=1)
+        version = register_small_version(*save_small_model(folder / "small"))
+        measured = tamper(version, other.file("model.keras"))
+    told = ", ".join(f"{part} {milliseconds:.0f} ms" for part, milliseconds in measured["milliseconds"].items())
+    title = f"{measured['refused']} of {measured['ways']} ways of tampering refused; of a load, {told}"
+    table = Table("tampering", "refusal", title=title, title_justify="left")
+    for name, line in measured["lines"].items():
+        table.add_row(name, line or "LOADED")
+    return measured, table
 
 
 def flip(path: Path) -> None:
@@ -160,40 +168,3 @@ def time_load(version: VersionSummary, rounds: int = 9) -> dict[str, float]:
         taken["check"].append(checked - start)
         taken["hashing"].append((hashed - checked) / 2)  # it was hashed twice
     return {name: round(median(seconds) * 1000, 1) for name, seconds in taken.items()}
-
-
-def show(measured: dict[str, Any]) -> None:
-    """Print the refusals as a table, and the counts."""
-    table = Table("tampering", "refusal", box=SIMPLE)
-    for name, line in measured["lines"].items():
-        table.add_row(name, line or "LOADED")
-    console = Console()
-    console.print(table)
-    console.print(f"refused {measured['refused']} of {measured['ways']}; foreign code ran: {measured['code_ran']}")
-    console.print(f"the untouched version loads: {measured['untouched_loads']}; milliseconds: {measured['milliseconds']}")
-
-
-def main(arguments: Sequence[str] | None = None) -> None:
-    """Measure and tell; exit 1 where anything that was tampered with was loaded, or the untouched version was not."""
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
-    parser.add_argument("--json", type=Path)
-    target = parser.parse_args(arguments).json
-    target = target and target.absolute()
-    with tempfile.TemporaryDirectory() as folder:
-        os.chdir(folder)
-        os.environ.pop("MLFLOW_TRACKING_URI", None)
-        os.environ["REPRISE_HOME"] = folder
-        set_library_defaults(Path(folder))
-        other, _ = save_small_model(Path(folder) / "other", seed=1)
-        version = register_small_version(*save_small_model(Path(folder) / "small"))
-        measured = tamper(version, other.file("model.keras"))
-        os.chdir("/")
-    show(measured)
-    if target:
-        target.write_text(json.dumps(measured, indent=1))
-    if measured["loaded"] or measured["code_ran"] or not measured["untouched_loads"]:
-        raise SystemExit(1)
-
-
-if __name__ == "__main__":
-    main()
