@@ -206,7 +206,7 @@ class RegistrationConfig(Section):
     model_name: Annotated[str, Field(min_length=1, pattern=r"^[^/:]+$")] = "{dataset}-lstm"
     floors: Annotated[dict[Metric, Share], Field(min_length=1)] = {"accuracy": 0.8, "roc_auc": 0.85}
     load_check_rows: Positive = 100
-    load_check_tolerance: Annotated[float, Field(gt=0)] = 1e-5
+    load_check_tolerance: Annotated[float, Field(gt=0)] = 1e-6
     load_check_seconds: Annotated[float, Field(gt=0)] = 120.0
     load_check_mebibytes: Positive = 4096
     gate: GateConfig = GateConfig()
