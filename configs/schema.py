@@ -181,12 +181,13 @@ class GateConfig(Section):
     """What a challenger must be shown to be, on the gate rows, before it replaces the champion.
 
     All differences are of accuracy, as shares. With `promote_if: better` the interval of the gain must lie above
-    `required_gain`; with `not_worse` above minus `non_inferiority_margin`, and the gain itself reach `required_gain`. No
-    champion may lie more than `non_inferiority_margin` below the best ever promoted, and no slice be shown to lose more than
-    `slice_margin`. A gain below `noise_multiple` times the spread between seeds, where that was measured, decides nothing.
+    `required_gain`, and the gain itself reach `noise_multiple` times the spread between seeds, where that was measured; with
+    `not_worse` the interval must lie above minus `non_inferiority_margin`. No champion may lie more than that margin below the
+    best that was promoted and not rolled back, and no slice be shown to lose more than `slice_margin`.
     """
 
     promote_if: Literal["better", "not_worse"] = "better"
+    min_rows: Positive = 100
     confidence: Fraction = 0.95
     required_gain: Annotated[float, Field(ge=0, lt=1)] = 0.0
     non_inferiority_margin: Fraction = 0.005

@@ -16,7 +16,7 @@ def noise(
     config: Annotated[str | None, typer.Option(help="A preset (imdb, sample) or a YAML file.")] = None,
     data: Annotated[str | None, typer.Option(help="Reviews: an .npz, a folder, a table, or an fsspec URL of one.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, as often as needed.")] = None,
-    seeds: Annotated[int, typer.Option(min=2, max=100, help="How many trainings.")] = 5,
+    seeds: Annotated[int, typer.Option(min=3, max=100, help="How many trainings.")] = 5,
     as_json: AsJson = False,
 ) -> None:
     """Train with several seeds and keep the spread with the registered model: the gate promotes no smaller gain.

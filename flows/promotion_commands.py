@@ -1,8 +1,6 @@
 """`reprise promote`, `rollback`, `history`, `champion`, `verify`: who is champion, why, and how another takes its place."""
 
-import getpass
 import json
-import socket
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Annotated, Any
 
@@ -42,12 +40,13 @@ def promote(
     _prepare(as_json)
     ahead = () if override else ("tasks.validation.validate", "tasks.registration.comparing")
     with running_prefect("flows.promotion", ahead=ahead):
-        from flows.promotion import override_promotion, promotion
+        from flows.promotion import override as override_gate
+        from flows.promotion import promotion
 
         if override:
-            _tell_entry(name, override_promotion(name, number, reason or ""), as_json=as_json)
+            _tell_entry(name, override_gate(name, number, reason or ""), as_json=as_json)
             return
-        decision = promotion(name, number, f"{getpass.getuser()}@{socket.gethostname()}")
+        decision = promotion(name, number)
     if as_json:
         print(json.dumps({"model": name, "version": number, **decision.model_dump(mode="json")}))  # noqa: T201
         return

@@ -9,6 +9,9 @@ RepriseError          anything that stopped the work; the command exits 1
   TrainingDiverged    a loss that is no longer finite
   ModelMismatch       a model that does not give the scores, or hold the files, that it should
   RegistryError       the MLflow server or its registry could not be reached or refused
+    UnsettledAlias    a version is champion by the ledger, and its alias could not be set
+  GateClosed          the champion, its files or its record are not what they were: nothing is promoted until that is mended
+  StaleBase           another promotion came first: the champion is no longer the one that was compared with
 """
 
 
@@ -46,6 +49,10 @@ class ModelMismatch(RepriseError):
 
 class RegistryError(RepriseError):
     """The MLflow server could not be reached or refused."""
+
+
+class UnsettledAlias(RegistryError):
+    """A version is champion by the ledger, and its alias could not be set: what reads the registry next will set it."""
 
 
 class GateClosed(RepriseError):

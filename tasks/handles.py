@@ -206,7 +206,7 @@ class SeedNoise(Handle):
 
 
 class HighWaterMark(Handle):
-    """The best version that was ever champion, by its accuracy on the gate rows that are compared on."""
+    """The best of the champions that were not rolled back, by its accuracy on the gate rows that are compared on."""
 
     version: str
     accuracy: float
@@ -216,13 +216,15 @@ class Comparison(Handle):
     """A challenger beside the champion, if there is one, on the same gate rows.
 
     `rows` are the gate rows less `overlap_rows`, those that one of the versions was trained on; `decided_before` says how
-    many decisions the same gate rows have taken already. `p_value` is that of McNemar's test, two-sided, by the method `test`.
+    many decisions the same gate rows have taken already, `gate_changed` whether the champion was trained before these were
+    the gate rows. `p_value` is that of McNemar's test, two-sided, by the method `test`.
     """
 
     gate_sha256: str
     rows: int
     overlap_rows: int
     decided_before: int
+    gate_changed: bool
     challenger: Standing
     champion: Standing | None
     accuracy: PairedAccuracy | None
@@ -277,8 +279,8 @@ class LedgerEntry(Handle):
     claim: str
     time: AwareDatetime
     actor: str
-    action: Literal["gate", "override", "rollback"]
-    outcome: Literal["promote", "keep", "undecided", "refused"]
+    action: Literal["gate", "audit", "override", "rollback"]
+    outcome: Literal["promote", "keep", "undecided", "refused", "audited"]
     version: str
     champion_before: str | None
     champion_after: str | None

@@ -7,9 +7,10 @@ import logging
 import os
 import re
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock
 
@@ -117,6 +118,17 @@ def ensure_experiment(client: MlflowClient, name: str, tags: Mapping[str, str] |
                 raise
         experiment = client.get_experiment_by_name(name)  # another process made it just now
     return str(experiment.experiment_id)
+
+
+def every_page(search: Callable[..., Any], *arguments: object) -> Iterator[Any]:
+    """Yield all that one of the client's searches finds, page after page."""
+    token = None
+    while True:
+        page = search(*arguments, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
 
 
 @contextmanager

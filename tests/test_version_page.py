@@ -22,6 +22,7 @@ COMPARISON = Comparison(
     rows=1000,
     overlap_rows=7,
     decided_before=3,
+    gate_changed=False,
     challenger=standing("4", 0.88),
     champion=standing("3", 0.86),
     accuracy=pair("all", 1000),

@@ -1,16 +1,18 @@
 """A champion put in place by a person: an override of the gate, or a rollback. The files must be sound all the same."""
 
+from typing import Literal
+
 from configs.schema import RegistrationConfig
 from tasks.errors import InputError, ModelMismatch
 from tasks.evaluation.scores import check_probabilities
 from tasks.handles import LedgerEntry
 from tasks.registration.champion_line import previous_champion
-from tasks.registration.deciding import check_entered, version_digests
-from tasks.registration.ledger import Draft, read_ledger
+from tasks.registration.identity import version_digests
+from tasks.registration.ledger import Draft, check_reason, read_ledger
 from tasks.registration.load_check import score_afresh
 from tasks.registration.model_files import verified_model
-from tasks.registration.promotion import promote, read_base
-from tasks.registration.versions import CHAMPION, find_version, read_aliases
+from tasks.registration.promotion import Base, promote, read_base
+from tasks.registration.versions import find_version
 
 PROBES = ("A wonderful film, one of the best of the year.", "A dreadful bore from beginning to end.", "")
 
@@ -21,6 +23,7 @@ def prove_usable(name: str, version: str, bounds: RegistrationConfig) -> None:
     Raises:
         InputError: there is no such version.
         ModelMismatch: its files are not what was registered, or it cannot be used within the bounds of time and memory.
+        GateClosed: the ledger is damaged.
         RegistryError: MLflow could not be reached, or refused.
     """
     with verified_model(name, version) as folder:
@@ -32,28 +35,57 @@ def prove_usable(name: str, version: str, bounds: RegistrationConfig) -> None:
             raise ModelMismatch(f"version {version} of {name}: {error}") from error
 
 
-def override_gate(name: str, version: str, reason: str) -> LedgerEntry:
-    """Make a version champion without asking the gate, and enter that as an override.
+def refuse_champion(name: str, version: str) -> None:
+    """Refuse a version that is the champion already, before anything is done for its promotion.
+
+    Raises:
+        InputError: it is.
+        GateClosed: the ledger is damaged.
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    base = read_base(name, forced=True)
+    if base.champion == base.alias == version:
+        raise InputError(f"version {version} of {name!r} is the champion already")
+
+
+def begin_override(name: str, version: str, reason: str) -> Base:
+    """Return what an override begins from: it is stale if another version becomes champion before it is done.
 
     Raises:
         InputError: there is no such version, it is the champion already, or the reason is missing or too long.
-        ModelMismatch: the version is not what the ledger knows it as.
         GateClosed: the ledger is damaged.
-        StaleBase: another promotion came first.
         RegistryError: MLflow could not be reached, or refused.
     """
-    return _put_in_place(name, version, "override", reason)
+    check_reason(reason)
+    find_version(name, version)
+    refuse_champion(name, version)
+    return read_base(name, forced=True)
 
 
-def roll_back(name: str, version: str, reason: str) -> LedgerEntry:
-    """Make an earlier champion the champion again, and enter that as a rollback.
+def begin_rollback(name: str, version: str, reason: str) -> Base:
+    """Return what a rollback begins from, as `begin_override` does.
 
     Raises:
-        As `override_gate`; InputError as well where the version was never champion.
+        InputError: as there, or the version was never champion.
+        GateClosed: the ledger is damaged.
+        RegistryError: MLflow could not be reached, or refused.
     """
     if all(entry.champion_after != version for entry in read_ledger(name)):
         raise InputError(f"version {version} of {name!r} was never champion: reprise promote {version} --model {name}")
-    return _put_in_place(name, version, "rollback", reason)
+    return begin_override(name, version, reason)
+
+
+def put_in_place(name: str, version: str, base: Base, action: Literal["override", "rollback"], reason: str) -> LedgerEntry:
+    """Make a version champion without asking the gate, and enter by what right.
+
+    Raises:
+        StaleBase: another version became champion since `base` was read.
+        GateClosed: the ledger is damaged, or the alias was moved by hand since.
+        UnsettledAlias: the version is champion by the ledger, and its alias could not be set.
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    digests = version_digests(find_version(name, version))
+    return promote(base, Draft(name=name, version=version, action=action, outcome="promote", reason=reason, digests=digests))
 
 
 def rollback_target(name: str) -> str:
@@ -68,13 +100,3 @@ def rollback_target(name: str) -> str:
     if version is None:
         raise InputError(f"{name!r} had no champion before this one: name a version that was champion with --to")
     return version
-
-
-def _put_in_place(name: str, version: str, action: str, reason: str) -> LedgerEntry:
-    found = find_version(name, version)
-    check_entered(found, read_ledger(name))
-    base = read_base(name, forced=True)
-    if base.champion == version and read_aliases(name).get(CHAMPION) == version:
-        raise InputError(f"version {version} of {name!r} is the champion already")
-    draft = {"name": name, "version": found.summary.version, "action": action, "outcome": "promote", "reason": reason}
-    return promote(base, Draft.model_validate({**draft, "digests": version_digests(found)}))

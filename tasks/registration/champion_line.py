@@ -25,14 +25,23 @@ def previous_champion(entries: Sequence[LedgerEntry]) -> str | None:
     return line[-2].version if len(line) > 1 else None
 
 
-def best_of_line(entries: Sequence[LedgerEntry]) -> dict[str, float]:
-    """Return the versions that may hold the high-water mark, with the accuracy that each had when it was promoted.
+def mark_candidates(entries: Sequence[LedgerEntry], gate_sha256: str) -> dict[str, float | None]:
+    """Return the versions that may hold the high-water mark, with their accuracy on these gate rows where it is on record.
 
-    Accuracies on different gate rows cannot be compared, so it is the best of each set of gate rows.
+    They are the present champion, the best of the line by what is on record of these gate rows, and the best of it by what is
+    on record at all: accuracies on different rows cannot be compared, so that one has to be scored again to tell.
+
+    Args:
+        entries: the ledger.
+        gate_sha256: of the present gate rows.
     """
-    best: dict[str | None, LedgerEntry] = {}
-    for entry in champion_line(entries):
-        known = best.get(entry.gate_sha256)
-        if "accuracy" in entry.figures and (known is None or entry.figures["accuracy"] > known.figures["accuracy"]):
-            best[entry.gate_sha256] = entry
-    return {entry.version: entry.figures["accuracy"] for entry in best.values()}
+    line = [entry.version for entry in champion_line(entries)]
+    accuracies: dict[str, float] = {}
+    on_these_rows: dict[str, float] = {}
+    for entry in entries:
+        if entry.version in line and "accuracy" in entry.figures:
+            accuracies[entry.version] = entry.figures["accuracy"]
+            if entry.gate_sha256 == gate_sha256:
+                on_these_rows[entry.version] = entry.figures["accuracy"]
+    best = [max(known, key=lambda version: known[version]) for known in (on_these_rows, accuracies) if known]
+    return {version: on_these_rows.get(version) for version in (*line[-1:], *best)}

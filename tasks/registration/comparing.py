@@ -1,7 +1,8 @@
 """Versions side by side: scored on the same gate rows, now, by the same code."""
 
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -17,7 +18,7 @@ from tasks.errors import ModelMismatch
 from tasks.evaluation.comparison import compare_accuracy, compare_slices, expected_calibration_error, mcnemar
 from tasks.evaluation.intervals import wilson_interval
 from tasks.evaluation.metrics import measure_points
-from tasks.evaluation.scores import check_labels
+from tasks.evaluation.scores import check_labels, check_probabilities
 from tasks.handles import Comparison, GateRows, HighWaterMark, Interval, PairedAccuracy, Reviews, SeedNoise, Standing
 from tasks.registration.model_files import verified_model
 from tasks.registration.training_texts import read_training_texts
@@ -50,12 +51,26 @@ class LoadedVersion(NamedTuple):
     bytes: int
 
     def score(self, texts: list[str]) -> Scored:
-        """Score texts (rows,)."""
-        predictions = self.predict(texts)
-        return Scored(
-            np.array([prediction.probability for prediction in predictions], dtype=np.float64),
-            np.array([prediction.label for prediction in predictions], dtype=np.int8),
-        )
+        """Score texts (rows,).
+
+        Raises:
+            ModelMismatch: the model fails at it, or does not give a probability for each.
+        """
+        with _blaming(self.version):
+            predictions = self.predict(texts)
+            probabilities = np.array([prediction.probability for prediction in predictions], dtype=np.float64)
+            labels = np.array([prediction.label for prediction in predictions], dtype=np.int8)
+        check_probabilities(probabilities, len(texts))
+        return Scored(probabilities, labels)
+
+
+@contextmanager
+def _blaming(version: str) -> Iterator[None]:
+    try:
+        yield
+    except Exception as error:  # whatever a model's own code may raise
+        message = next(iter(str(error).strip().splitlines()), "no message")
+        raise ModelMismatch(f"version {version} cannot be used: {type(error).__name__}: {message}") from error
 
 
 def load_version(version: VersionDetails) -> LoadedVersion:
@@ -67,12 +82,8 @@ def load_version(version: VersionDetails) -> LoadedVersion:
     """
     with verified_model(version.summary.name, version.summary.version) as folder:
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-        try:
+        with _blaming(version.summary.version):
             model = mlflow.pyfunc.load_model(str(folder))
-        except Exception as error:  # whatever a model's own code may raise
-            message = next(iter(str(error).strip().splitlines()), "no message")
-            name = f"{version.summary.name} version {version.summary.version}"
-            raise ModelMismatch(f"{name} cannot be loaded: {type(error).__name__}: {message}") from error
     return LoadedVersion(version.summary.version, model.predict, size)
 
 
@@ -99,7 +110,7 @@ def compare_versions(
     gate_rows: GateRows,
     config: Config,
     decided_before: int,
-    recorded_mark: HighWaterMark | None,
+    recorded_marks: Sequence[HighWaterMark],
     noise: SeedNoise | None,
 ) -> Comparison:
     """Score the versions on the gate rows that none of them was trained on, and compare them.
@@ -110,9 +121,9 @@ def compare_versions(
         best: those that may hold the high-water mark.
         reviews: the reviews that the gate rows are of.
         gate_rows: the rows.
-        config: of the challenger; its gate, threshold and length bands hold for all.
+        config: of the challenger; its gate and length bands hold for all, the threshold is each version's own.
         decided_before: the decisions that these gate rows have taken.
-        recorded_mark: the mark of a version that can be scored no more.
+        recorded_marks: of versions that can be scored no more.
         noise: the spread between seeds, where it was measured.
 
     Raises:
@@ -147,25 +158,28 @@ def compare_versions(
         rows=len(rows.labels),
         overlap_rows=rows.overlap,
         decided_before=decided_before,
+        gate_changed=champion is not None and champion.tags.get("gate.sha256") != gate_rows.sha256,
         challenger=standings[challenger.summary.version],
         champion=standings[champion.summary.version] if champion else None,
         accuracy=accuracy,
         test=test,
         p_value=p_value,
         slices=slices,
-        high_water=max([*marks, *([recorded_mark] if recorded_mark else [])], key=lambda mark: mark.accuracy, default=None),
+        high_water=max([*marks, *recorded_marks], key=lambda mark: mark.accuracy, default=None),
         noise=noise,
     )
 
 
-def audit_version(version: VersionDetails, reviews: Reviews, gate_rows: GateRows, confidence: float) -> Interval:
-    """Return a version's accuracy on the sealed rows that it was not trained on, with its Wilson interval.
+def audit_version(version: VersionDetails, reviews: Reviews, gate_rows: GateRows, confidence: float) -> Interval | None:
+    """Return a version's accuracy on the sealed rows that it was not trained on, with its Wilson interval; None of no rows.
 
     Raises:
-        ModelMismatch: the version is not what was registered, or cannot be loaded.
+        ModelMismatch: the version is not what was registered, cannot be loaded, or does not give a probability for each row.
         RegistryError: MLflow could not be reached, or refused.
     """
     rows = read_rows(reviews, gate_rows.file("audit.parquet"), read_training_texts(version, gate_rows))
+    if not rows.texts:
+        return None
     right = int((load_version(version).score(rows.texts).labels == rows.labels).sum())
     return wilson_interval(right, len(rows.labels), confidence)
 

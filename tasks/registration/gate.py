@@ -21,7 +21,7 @@ def judge(comparison: Comparison, *, floors: Mapping[Metric, float], gate: GateC
         gate: Margins, bounds and confidence.
     """
     challenger, champion, accuracy = comparison.challenger, comparison.champion, comparison.accuracy
-    checks = [_check_complete(comparison), _check_finite(comparison)]
+    checks = [_check_complete(comparison, gate), _check_finite(comparison)]
     if all(check.passed for check in checks):
         checks += [_check_floors(challenger, floors), _check_calibration(challenger, gate)]
         if champion is not None:
@@ -35,12 +35,12 @@ def judge(comparison: Comparison, *, floors: Mapping[Metric, float], gate: GateC
             checks.append(_check_high_water(reached, comparison.high_water, gate))
         if accuracy is not None and comparison.p_value is not None:
             checks.append(_check_gain(comparison, accuracy.gain, comparison.p_value, gate))
-            if comparison.noise is not None:
+            if comparison.noise is not None and gate.promote_if == "better":
                 checks.append(_check_noise(accuracy.gain, comparison.noise, gate))
     return _conclude(comparison, tuple(checks))
 
 
-def _check_complete(comparison: Comparison) -> GateCheck:
+def _check_complete(comparison: Comparison, gate: GateConfig) -> GateCheck:
     champion, accuracy = comparison.champion, comparison.accuracy
     parts = {
         "accuracy": accuracy,
@@ -50,8 +50,9 @@ def _check_complete(comparison: Comparison) -> GateCheck:
     }
     present = [name for name, part in parts.items() if part is not None]
     missing = [name for name, part in parts.items() if part is None]
-    if comparison.rows <= 0:
-        wrong = f"version {comparison.challenger.version} was scored on no gate row"
+    if comparison.rows < gate.min_rows:
+        scored = f"version {comparison.challenger.version} was scored on {comparison.rows:,} gate rows"
+        wrong = f"{scored}, and the gate needs {gate.min_rows:,}"
     elif champion is None and present:
         wrong = f"the comparison has {', '.join(present)} but no champion"
     elif champion is not None and missing:
@@ -61,7 +62,12 @@ def _check_complete(comparison: Comparison) -> GateCheck:
     else:
         overlap = f", without {comparison.overlap_rows:,} that a version was trained on" if comparison.overlap_rows else ""
         decisions = f"{comparison.decided_before or 'no'} decision{'s' if comparison.decided_before > 1 else ''}"
-        return _check("complete", True, f"{comparison.rows:,} gate rows{overlap}, which took {decisions} before")
+        changed = (
+            ""
+            if champion is None or not comparison.gate_changed
+            else (f"; version {champion.version} was decided on by others, and is scored on these now")
+        )
+        return _check("complete", True, f"{comparison.rows:,} gate rows{overlap}, which took {decisions} before{changed}")
     return _check("complete", False, wrong)
 
 
@@ -122,11 +128,11 @@ def _check_slices(slices: tuple[PairedAccuracy, ...], gate: GateConfig) -> GateC
 
 def _check_high_water(accuracy: float, mark: HighWaterMark, gate: GateConfig) -> GateCheck:
     passed = accuracy >= mark.accuracy - gate.non_inferiority_margin
+    below = (
+        f"{'not ' if passed else ''}more than {_points(gate.non_inferiority_margin)} points below the best that was promoted"
+    )
     return _check(
-        "high-water mark",
-        passed,
-        f"accuracy {accuracy:.2%} is {'within' if passed else 'not within'} {_points(gate.non_inferiority_margin)} points "
-        f"of the best ever, {mark.accuracy:.2%} of version {mark.version}",
+        "high-water mark", passed, f"accuracy {accuracy:.2%} is {below}, {mark.accuracy:.2%} of version {mark.version}"
     )
 
 
@@ -136,8 +142,9 @@ def _check_gain(comparison: Comparison, gain: Interval, p_value: float, gate: Ga
         shown = 0 <= p_value < 1 - gate.confidence and gain.low > required
         aim = f"a gain of more than {_points(required)} points" if required else "a gain"
     else:
-        shown = gain.low > -margin and gain.value >= required
-        aim = f"no loss of more than {_points(margin)} points, with a measured gain of at least {_points(required)},"
+        required = -margin
+        shown = gain.low > required
+        aim = f"no loss of more than {_points(margin)} points"
     told = f"({_tell_evidence(comparison, gain, p_value)})"
     if shown:
         return _check("gain", True, f"{aim} is shown {told}")

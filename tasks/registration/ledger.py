@@ -32,11 +32,13 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
 from tasks.errors import GateClosed, InputError
 from tasks.handles import Handle, LedgerEntry
-from tasks.tracking import connect, ensure_experiment, reaching_mlflow, shown_tracking_uri
+from tasks.tracking import connect, ensure_experiment, every_page, reaching_mlflow, shown_tracking_uri
 
 EXPERIMENT = "promotions"
 RUN_TAG = "ledger.run_id"
+MODEL_TAG = "ledger.model"
 MAX_REASON = 1000
+_OWN_REASONS = ("gate", "audit")
 # MLflow cuts a longer value off without an error (mlflow.utils.validation.MAX_PARAM_VAL_LENGTH).
 MAX_ENTRY = 6000
 
@@ -56,8 +58,8 @@ class Draft(Handle):
 
     name: str
     version: Annotated[str, Field(pattern=r"^[1-9][0-9]*$")]
-    action: Literal["gate", "override", "rollback"]
-    outcome: Literal["promote", "keep", "undecided", "refused"]
+    action: Literal["gate", "audit", "override", "rollback"]
+    outcome: Literal["promote", "keep", "undecided", "refused", "audited"]
     reason: str
     actor: str | None = None
     gate_sha256: str | None = None
@@ -102,6 +104,8 @@ def read_state(name: str) -> RegisteredState:
         run_id = model and model.tags.get(RUN_TAG)
         aliases = {alias: str(version) for alias, version in model.aliases.items()} if model else {}
         params = _read_params(client, name, run_id) if run_id else {}
+        if run_id is None:
+            _refuse_stray(client, name)
     entries, head_sha256 = decode_ledger(name, params)
     settled = frozenset(number for number, _ in _numbered(params, "alias"))
     return RegisteredState(run_id, aliases, entries, head_sha256, settled)
@@ -164,7 +168,10 @@ def next_entry(draft: Draft, entries: Sequence[LedgerEntry], head_sha256: str) -
         version=draft.version,
         champion_before=champion,
         champion_after=draft.version if draft.outcome == "promote" else champion,
-        reason=_checked_reason(draft),
+        # The gate's own are told in full elsewhere.
+        reason=textwrap.shorten(draft.reason, MAX_REASON, placeholder=" ...")
+        if draft.action in _OWN_REASONS
+        else check_reason(draft.reason),
         gate_sha256=draft.gate_sha256,
         figures=draft.figures,
         digests=draft.digests,
@@ -229,7 +236,7 @@ def champion_at(entries: Sequence[LedgerEntry], moment: datetime) -> str | None:
 
 
 def count_decisions(entries: Sequence[LedgerEntry], gate_sha256: str) -> int:
-    """Return how many decisions these gate rows have taken; a refused one looked at no result of theirs."""
+    """Return how many decisions the same gate rows have taken; refusals, which decide nothing, do not count."""
     return sum(entry.action == "gate" and entry.gate_sha256 == gate_sha256 and entry.outcome != "refused" for entry in entries)
 
 
@@ -237,6 +244,7 @@ def ensure_ledger(name: str) -> str:
     """Return the run of a registered model's ledger; make the model, or the ledger, where there is none.
 
     Raises:
+        GateClosed: there is a ledger of that name, and the model does not point to it.
         RegistryError: MLflow could not be reached, or refused.
     """
     client = connect()
@@ -244,6 +252,7 @@ def ensure_ledger(name: str) -> str:
         bound = _bound_run(client, name)
         if bound is not None:
             return bound
+        _refuse_stray(client, name)
         spare = _create_run(client, name)
         try:
             client.create_registered_model(name, tags={RUN_TAG: spare})
@@ -277,10 +286,37 @@ def _create_run(client: MlflowClient, name: str) -> str:
     note = (
         f"The promotion ledger of the registered model `{name}`: each parameter is an entry. Without it the gate stays closed."
     )
-    tags = {"ledger.model": name, MLFLOW_RUN_NOTE: note, MLFLOW_SOURCE_NAME: "reprise", MLFLOW_SOURCE_TYPE: "LOCAL"}
+    tags = {MODEL_TAG: name, MLFLOW_RUN_NOTE: note, MLFLOW_SOURCE_NAME: "reprise", MLFLOW_SOURCE_TYPE: "LOCAL"}
     run_id = str(client.create_run(ensure_experiment(client, EXPERIMENT), run_name=name, tags=tags).info.run_id)
     client.update_run(run_id, RunStatus.to_string(RunStatus.FINISHED))
     return run_id
+
+
+def list_ledgers() -> dict[str, str]:
+    """Return the run of each ledger that has an entry, by the name of its registered model, which may be gone.
+
+    Raises:
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    client = connect()
+    with reaching_mlflow():
+        return _list_ledgers(client)
+
+
+def _list_ledgers(client: MlflowClient) -> dict[str, str]:
+    experiment = client.get_experiment_by_name(EXPERIMENT)
+    runs = [] if experiment is None else every_page(client.search_runs, [experiment.experiment_id])
+    return {run.data.tags[MODEL_TAG]: run.info.run_id for run in runs if MODEL_TAG in run.data.tags and run.data.params}
+
+
+def _refuse_stray(client: MlflowClient, name: str) -> None:
+    """Without this, who takes away a model's tag would have its history begin anew, with no champion to be compared with."""
+    stray = _list_ledgers(client).get(name)
+    if stray is not None and _bound_run(client, name) is None:  # else another process made the model just now
+        raise GateClosed(
+            f"the registered model {name!r} has lost its promotion ledger, run {stray}: set the model's tag {RUN_TAG} to that, "
+            f"or, to begin a new history, delete the run"
+        )
 
 
 def _find_model(client: MlflowClient, name: str) -> Any:
@@ -326,12 +362,15 @@ def _canonical_json(fields: Mapping[str, Any]) -> str:
     return json.dumps(fields, sort_keys=True, ensure_ascii=False, separators=(",", ":"))
 
 
-def _checked_reason(draft: Draft) -> str:
-    if draft.action == "gate":
-        return textwrap.shorten(draft.reason, MAX_REASON, placeholder=" ...")
-    reason = draft.reason.strip()
-    if not reason:
-        raise InputError(f"the {draft.action} needs a reason: --reason TEXT")
-    if len(reason) > MAX_REASON:
-        raise InputError(f"the reason has {len(reason):,} characters: at most {MAX_REASON:,} are kept")
-    return reason
+def check_reason(reason: str) -> str:
+    """Return a person's reason without white space around it.
+
+    Raises:
+        InputError: it is empty, or longer than a ledger keeps.
+    """
+    kept = reason.strip()
+    if not kept:
+        raise InputError("the ledger needs a reason: --reason TEXT")
+    if len(kept) > MAX_REASON:
+        raise InputError(f"the reason has {len(kept):,} characters: at most {MAX_REASON:,} are kept")
+    return kept

@@ -9,6 +9,8 @@ from pathlib import Path
 import mlflow
 
 from tasks.errors import ModelMismatch, RegistryError
+from tasks.registration.identity import check_entered
+from tasks.registration.ledger import read_ledger
 from tasks.registration.manifest import DIGEST_TAG, check_files, check_paths, manifest_digest, read_manifest
 from tasks.registration.versions import find_version
 from tasks.tracking import connect, reaching_mlflow
@@ -48,10 +50,13 @@ def verified_model(name: str, version: str) -> Iterator[Path]:
 
     Raises:
         InputError: there is no such version.
-        ModelMismatch: a file is changed, missing or new, all are gone, or the version has no record of its files.
+        ModelMismatch: a file is changed, missing or new, all are gone, or the record of them is, or is another's.
+        GateClosed: the ledger, which has a digest of them, is damaged.
         RegistryError: MLflow could not be reached, or refused.
     """
-    tags = find_version(name, version).tags
+    details = find_version(name, version)
+    check_entered(details, read_ledger(name))
+    tags = details.tags
     manifest = read_manifest(tags)
     if not manifest:
         raise ModelMismatch(

@@ -7,6 +7,7 @@ import numpy as np
 
 from tasks.handles import SeedNoise
 from tasks.registration.ledger import ensure_ledger
+from tasks.registration.versions import read_model_tags
 from tasks.tracking import connect, reaching_mlflow
 
 TAG = "seed_noise"
@@ -35,7 +36,5 @@ def read_noise(name: str) -> SeedNoise | None:
     Raises:
         RegistryError: MLflow could not be reached, or refused.
     """
-    client = connect()
-    with reaching_mlflow():
-        found = client.get_registered_model(name).tags.get(TAG)
+    found = read_model_tags(name).get(TAG)
     return None if found is None else SeedNoise.model_validate_json(found)

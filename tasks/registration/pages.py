@@ -21,6 +21,8 @@ from tasks.tracking import connect, reaching_mlflow
 from tasks.version_page import VersionRecord, write_page
 
 CARD = "card.md"
+MAX_DESCRIPTION = 5000
+"""Characters of the column in MLflow's registry (mlflow.store.model_registry.dbmodels), which PostgreSQL enforces."""
 
 
 def read_record(name: str, version_or_alias: str) -> VersionRecord:
@@ -75,13 +77,21 @@ def publish_pages(name: str, version: str, before: str | None = None) -> None:
         RegistryError: MLflow could not be reached, or refused.
     """
     present = {one.version for one in list_versions() if one.name == name}
-    for one in {version} | ({before} & present):
-        describe_version(name, one, write_page(read_record(name, one)))
+    for one in sorted({version, *({before} & present if before else ())}):
+        describe_version(name, one, fit_description(write_page(read_record(name, one)), f"`reprise show {one} --model {name}`"))
     champion = base_of(read_ledger(name)).champion
     shown = find_version(name, champion or version)
     with reaching_mlflow():
         card = mlflow.artifacts.load_text(f"runs:/{shown.summary.run_id}/{CARD}")
-    describe_model(name, card)
+    describe_model(name, fit_description(card, f"{CARD} of the run"))
+
+
+def fit_description(page: str, command: str) -> str:
+    """Return a page cut to what a description may hold, with the command that shows it whole."""
+    if len(page) <= MAX_DESCRIPTION:
+        return page
+    note = f"\n\nCut here: {command} shows it whole.\n"
+    return page[: MAX_DESCRIPTION - len(note)].rsplit("\n", 1)[0] + note
 
 
 def _ended(entry: LedgerEntry, version: str) -> bool:

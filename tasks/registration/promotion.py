@@ -8,7 +8,7 @@ from contextlib import AbstractContextManager, nullcontext
 from filelock import FileLock
 from mlflow.exceptions import MlflowException
 
-from tasks.errors import GateClosed, InputError, RegistryError, StaleBase
+from tasks.errors import GateClosed, InputError, RegistryError, StaleBase, UnsettledAlias
 from tasks.handles import Handle, LedgerEntry
 from tasks.registration.ledger import (
     Draft,
@@ -32,10 +32,15 @@ MEND = (
 
 
 class Base(Handle):
-    """The champion that a challenger is compared with, and the number of the entry that made it champion: 0 without one."""
+    """The champion that a challenger is compared with, by the ledger, and what a promotion must find unchanged.
+
+    `number` is that of the entry that made it champion, 0 without one; `alias` the version that the alias was at, which is
+    another one only where a person has moved it and another takes its place by force.
+    """
 
     champion: str | None
     number: int
+    alias: str | None
 
 
 def read_base(name: str, *, forced: bool = False) -> Base:
@@ -62,7 +67,7 @@ def read_base(name: str, *, forced: bool = False) -> Base:
                     mark_settled(state, unsettled)
                 return base
             if forced:
-                return base
+                return base.model_copy(update={"alias": alias})
             if unsettled is not None and alias == unsettled.champion_before:
                 logger.warning(
                     "entry %d of the ledger of %s made version %s champion, but the alias was not set: setting it now",
@@ -84,7 +89,8 @@ def promote(base: Base, draft: Draft) -> LedgerEntry:
     Raises:
         StaleBase: another version became champion since.
         InputError: there is no such version, or the reason is missing or too long.
-        GateClosed: the ledger is damaged, or the version was deleted meanwhile.
+        GateClosed: the ledger is damaged, the alias was moved by hand since, or the version was deleted meanwhile.
+        UnsettledAlias: the version is champion by the ledger, and its alias could not be set.
         RegistryError: MLflow could not be reached, or refused.
     """
     if draft.outcome != "promote":
@@ -94,13 +100,16 @@ def promote(base: Base, draft: Draft) -> LedgerEntry:
         entry = None
         while entry is None:
             state = read_state(draft.name)
-            if base_of(state.entries) != base:
+            present = base_of(state.entries)
+            if (present.champion, present.number) != (base.champion, base.number):
                 raise StaleBase(_tell_stale(base, draft, state.entries))
+            if state.aliases.get(CHAMPION) != base.alias:
+                raise GateClosed(_tell_disagreement(state, draft.name))
             entry = append_entry(draft, state)
         try:
             settle(draft.name)
         except RegistryError as error:
-            raise RegistryError(
+            raise UnsettledAlias(
                 f"version {entry.version} of {draft.name!r} is champion by entry {entry.number} of its ledger, but its alias "
                 f"may not be set, which the next promotion or training will do: {error}"
             ) from error
@@ -157,7 +166,8 @@ def settle(name: str) -> None:
 def base_of(entries: Sequence[LedgerEntry]) -> Base:
     """Return the champion that a ledger's entries make, and the entry that made it."""
     change = _last_change(entries)
-    return Base(champion=champion_of(entries), number=change.number if change else 0)
+    champion = champion_of(entries)
+    return Base(champion=champion, number=change.number if change else 0, alias=champion)
 
 
 def _one_at_a_time() -> AbstractContextManager[object]:

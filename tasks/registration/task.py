@@ -1,6 +1,7 @@
 """The registration stages: register a version, decide what becomes of it, put a champion in place by hand, write the pages."""
 
 import logging
+from typing import Literal
 
 import numpy as np
 
@@ -22,6 +23,7 @@ from tasks.registration.manifest import hash_files, version_record
 from tasks.registration.model_files import downloaded_model
 from tasks.registration.packaging import log_model
 from tasks.registration.pages import log_card, publish_pages
+from tasks.registration.promotion import Base
 from tasks.registration.training_texts import log_training_texts
 from tasks.registration.versions import create_version
 from tasks.report import RunResult, headline, write_card, write_report
@@ -80,7 +82,7 @@ def register(
 
 
 @stage("decision")
-def decide(name: str, version: str, reviews: Reviews, gate_rows: GateRows, config: Config, actor: str) -> Decision:
+def decide(name: str, version: str, reviews: Reviews, gate_rows: GateRows, config: Config, actor: str | None) -> Decision:
     """Have the gate compare a version with the champion, and carry out and enter what it says; see `decide_on`."""
     from tasks.registration.deciding import decide_on
 
@@ -93,16 +95,10 @@ def prove(name: str, version: str, bounds: RegistrationConfig) -> None:
     by_hand.prove_usable(name, version, bounds)
 
 
-@stage("override")
-def override(name: str, version: str, reason: str) -> LedgerEntry:
-    """Make a version champion without asking the gate; see `override_gate`."""
-    return by_hand.override_gate(name, version, reason)
-
-
-@stage("rollback")
-def restore(name: str, version: str, reason: str) -> LedgerEntry:
-    """Make an earlier champion the champion again; see `roll_back`."""
-    return by_hand.roll_back(name, version, reason)
+@stage("promotion")
+def put_in_place(name: str, version: str, base: Base, action: Literal["override", "rollback"], reason: str) -> LedgerEntry:
+    """Make a version champion without asking the gate; see `by_hand.put_in_place`."""
+    return by_hand.put_in_place(name, version, base, action, reason)
 
 
 @stage("pages")

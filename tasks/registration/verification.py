@@ -3,7 +3,7 @@
 from typing import NamedTuple
 
 from tasks.errors import GateClosed, InputError, ModelMismatch
-from tasks.registration.deciding import check_entered
+from tasks.registration.identity import check_entered
 from tasks.registration.ledger import read_ledger
 from tasks.registration.model_files import verified_model
 from tasks.registration.promotion import read_base

@@ -1,6 +1,6 @@
 """Registered models, their versions and aliases."""
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
@@ -9,8 +9,8 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_
 
 from tasks.errors import InputError
 from tasks.handles import Decision, ModelVersion, TrackedRun
-from tasks.registration.ledger import ensure_ledger
-from tasks.tracking import connect, reaching_mlflow
+from tasks.registration.ledger import ensure_ledger, list_ledgers
+from tasks.tracking import connect, every_page, reaching_mlflow
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 DECISION_TAG = "decision"
@@ -46,6 +46,22 @@ def read_aliases(name: str) -> dict[str, str]:
     with reaching_mlflow():
         try:
             return {alias: str(version) for alias, version in client.get_registered_model(name).aliases.items()}
+        except MlflowException as error:
+            if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                return {}
+            raise
+
+
+def read_model_tags(name: str) -> dict[str, str]:
+    """Return the tags of a registered model; none where there is no such model yet.
+
+    Raises:
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    client = connect()
+    with reaching_mlflow():
+        try:
+            return dict(client.get_registered_model(name).tags)
         except MlflowException as error:
             if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
                 return {}
@@ -117,14 +133,26 @@ def list_versions() -> list[VersionSummary]:
     """
     client = connect()
     with reaching_mlflow():
-        names = [model.name for model in _every(client.search_registered_models)]
+        names = [model.name for model in every_page(client.search_registered_models)]
         aliases = {name: client.get_registered_model(name).aliases for name in names}
         versions = [
             _summarize(version, aliases[name])
             for name in sorted(names)
-            for version in _every(client.search_model_versions, f"name='{name}'")
+            for version in every_page(client.search_model_versions, f"name='{name}'")
         ]
     return sorted(versions, key=lambda version: (version.name, -int(version.version)))
+
+
+def list_models() -> list[str]:
+    """Return the names of all registered models, with or without a version, and of those that left a ledger and are gone.
+
+    Raises:
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    client = connect()
+    with reaching_mlflow():
+        registered = [model.name for model in every_page(client.search_registered_models)]
+    return sorted({*registered, *list_ledgers()})
 
 
 def find_version(name: str, version_or_alias: str) -> VersionDetails:
@@ -159,7 +187,7 @@ def choose_model(name: str | None) -> str:
         InputError: there is no such model, none at all, or several to choose from.
         RegistryError: MLflow could not be reached, or refused.
     """
-    names = sorted({version.name for version in list_versions()})
+    names = list_models()
     if name is not None:
         if name not in names:
             raise InputError(f"no registered model {name!r}: there is {', '.join(names) or 'none yet'}")
@@ -169,16 +197,6 @@ def choose_model(name: str | None) -> str:
     if len(names) > 1:
         raise InputError(f"there are several models ({', '.join(names)}): choose one with --model")
     return names[0]
-
-
-def _every(search: Callable[..., Any], *args: str) -> Iterator[Any]:
-    token = None
-    while True:
-        page = search(*args, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
 
 
 def _summarize(version: Any, aliases: Mapping[str, object]) -> VersionSummary:

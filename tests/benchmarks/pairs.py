@@ -139,6 +139,7 @@ def compare_candidates(rows: Rows, challenger: Candidate, champion: Candidate) -
         rows=accuracy.rows,
         overlap_rows=rows.overlap,
         decided_before=0,
+        gate_changed=False,
         challenger=challenger.standing,
         champion=champion.standing,
         accuracy=accuracy,

@@ -195,6 +195,7 @@ def complete(
         rows=accuracy.rows,
         overlap_rows=0,
         decided_before=0,
+        gate_changed=False,
         challenger=make_standing("2", accuracy.challenger),
         champion=make_standing("1", accuracy.champion),
         accuracy=accuracy,

@@ -5,7 +5,7 @@ from datetime import UTC, datetime
 import pytest
 
 from tasks.handles import LedgerEntry
-from tasks.registration.champion_line import best_of_line, champion_line, previous_champion
+from tasks.registration.champion_line import champion_line, mark_candidates, previous_champion
 
 
 def entries(*steps):
@@ -55,7 +55,20 @@ def test_a_rollback_takes_what_it_undid_out_of_the_line(steps, line, previous):
     assert previous_champion(made) == previous
 
 
-def test_the_mark_is_held_by_the_best_that_was_not_rolled_back_of_each_set_of_gate_rows():
-    made = entries("gate 1 0.86", "gate 2 0.88", "gate 3 0.87", "gate 4 0.99", "rollback 3", "gate 5 0.85 other", "override 6")
-    assert best_of_line(made) == {"2": 0.88, "5": 0.85}
-    assert best_of_line(entries("override 1")) == {}
+@pytest.mark.parametrize(
+    ("steps", "candidates"),
+    [
+        (["gate 1 0.86", "gate 2 0.88", "gate 3 0.87"], {"3": 0.87, "2": 0.88}),
+        # What was rolled back holds no mark; the champion always may, whatever put it in its place.
+        (["gate 1 0.86", "gate 2 0.99", "rollback 1"], {"1": 0.86}),
+        (["gate 1 0.86", "gate 2 0.9", "rollback 1", "rollback 2"], {"2": 0.9}),
+        (["gate 1 0.86", "override 2"], {"2": None, "1": 0.86}),
+        (["gate 1 0.86", "keep 2 0.7", "override 2"], {"2": 0.7, "1": 0.86}),
+        # Of other gate rows only the best is scored again, and nothing that is on record of it counts.
+        (["gate 1 0.95 old", "gate 2 0.94 old", "gate 3 0.86", "gate 4 0.85"], {"4": 0.85, "3": 0.86, "1": None}),
+        (["override 1"], {"1": None}),
+        ([], {}),
+    ],
+)
+def test_the_mark_may_be_held_by_the_champion_and_the_best_of_its_line(steps, candidates):
+    assert mark_candidates(entries(*steps), "rows") == candidates
