@@ -334,7 +334,7 @@ def test_none_is_promoted_whose_interval_holds_0(only_challenger, only_champion,
     accuracy = pair(only_challenger, only_champion, rows, confidence=confidence)
     test, p_value = mcnemar(only_challenger, only_champion)
     comparison = compare(rows=rows, accuracy=accuracy, test=test, p_value=p_value, high_water=None, noise=None)
-    verdict = judge(comparison, floors=FLOORS, gate=GateConfig(confidence=confidence))
+    verdict = judge(comparison, floors=FLOORS, gate=GateConfig(confidence=confidence, min_rows=1))
     assert (verdict.outcome == "promote") == (accuracy.gain.low > 0 and p_value < 1 - confidence)
     assert (verdict.outcome == "keep") == (accuracy.gain.high < 0)
 

@@ -33,19 +33,19 @@ def champion(versions):
 
 
 def test_a_champion_follows_a_champion(versions):
-    assert read_base("model") == Base(champion=None, number=0)
+    assert read_base("model") == Base(champion=None, number=0, alias=None)
     promote(read_base("model"), draft("1"))
-    assert read_base("model") == Base(champion="1", number=1)
+    assert read_base("model") == Base(champion="1", number=1, alias="1")
     record(draft("2", outcome="keep"))
     entry = promote(read_base("model"), draft("2", figures={"gain": 0.01}))
     assert (entry.number, entry.champion_before, entry.champion_after, entry.figures) == (3, "1", "2", {"gain": 0.01})
-    assert read_base("model") == Base(champion="2", number=3)
+    assert read_base("model") == Base(champion="2", number=3, alias="2")
     assert read_aliases("model") == {"champion": "2"}
     assert read_ledger("model")[-1] == entry
 
 
 def test_a_model_that_does_not_exist_has_no_champion(embedded_mlflow):
-    assert read_base("model") == Base(champion=None, number=0)
+    assert read_base("model") == Base(champion=None, number=0, alias=None)
 
 
 def test_a_promotion_takes_challenger_from_its_version_alone(versions):
@@ -85,7 +85,7 @@ def test_a_promotion_cut_off_before_its_alias_is_finished_by_the_next(champion, 
     append_entry(draft("3"), read_state("model"))
     assert read_aliases("model") == {"champion": "2"}
     with caplog.at_level(logging.WARNING):
-        assert read_base("model") == Base(champion="3", number=3)
+        assert read_base("model") == Base(champion="3", number=3, alias="3")
     assert "made version 3 champion, but the alias was not set" in caplog.text
     assert read_aliases("model") == {"champion": "3"}
 
@@ -93,14 +93,14 @@ def test_a_promotion_cut_off_before_its_alias_is_finished_by_the_next(champion, 
 def test_a_first_promotion_cut_off_before_its_alias_is_finished_too(versions):
     append_entry(draft("1"), read_state("model"))
     record(draft("2", outcome="keep"))
-    assert read_base("model") == Base(champion="1", number=1)
+    assert read_base("model") == Base(champion="1", number=1, alias="1")
     assert read_aliases("model") == {"champion": "1"}
 
 
 def test_a_promotion_cut_off_after_its_alias_is_told_from_a_move_by_hand(champion):
     append_entry(draft("3"), read_state("model"))
     connect().set_registered_model_alias("model", "champion", "3")
-    assert read_base("model") == Base(champion="3", number=3)
+    assert read_base("model") == Base(champion="3", number=3, alias="3")
     connect().set_registered_model_alias("model", "champion", "2")
     with pytest.raises(GateClosed, match="moved by hand"):
         read_base("model")
@@ -121,7 +121,7 @@ def assert_closed_until_a_person_acts(told):
     assert mend in str(refusal.value)
     forced = read_base("model", forced=True)
     entry = promote(forced, draft("1", action="rollback", reason="Version 2 is bad."))
-    assert read_base("model") == Base(champion="1", number=entry.number)
+    assert read_base("model") == Base(champion="1", number=entry.number, alias="1")
 
 
 def test_a_deleted_champion_is_noticed(champion):
@@ -168,7 +168,7 @@ def test_an_outcome_goes_the_way_that_is_its_own(champion):
 
 
 def test_an_unreachable_server_promotes_nothing(unreachable_mlflow):
-    base = Base(champion=None, number=0)
+    base = Base(champion=None, number=0, alias=None)
     for use in (lambda: read_base("model"), lambda: read_base("model", forced=True), lambda: promote(base, draft("1"))):
         with pytest.raises(RegistryError, match="failed"):
             use()
@@ -192,7 +192,7 @@ def test_a_server_keeps_a_ledger_as_the_embedded_store_does(embedded_mlflow, mon
         with pytest.raises(MlflowException, match="Changing param values is not allowed"):
             client.log_param(ensure_ledger("model"), "entry.000001", "{}")
         append_entry(draft("3"), read_state("model"))
-        assert read_base("model") == Base(champion="3", number=3)
+        assert read_base("model") == Base(champion="3", number=3, alias="3")
         connect().set_registered_model_alias("model", "champion", "2")
         assert_closed_until_a_person_acts("was moved by hand to version 2; its ledger says 3")
         client.delete_model_version("model", "1")
