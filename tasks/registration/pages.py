@@ -75,7 +75,7 @@ def publish_pages(name: str, version: str, before: str | None = None) -> None:
         RegistryError: MLflow could not be reached, or refused.
     """
     present = {one.version for one in list_versions() if one.name == name}
-    for one in {version} | ({before} & present):
+    for one in (version, *([before] if before is not None and before in present else [])):
         describe_version(name, one, write_page(read_record(name, one)))
     champion = base_of(read_ledger(name)).champion
     shown = find_version(name, champion or version)
