@@ -1,4 +1,5 @@
 import warnings
+from typing import get_args
 
 import numpy as np
 import pytest
@@ -7,9 +8,10 @@ from hypothesis import strategies as st
 from scipy.stats import binomtest, norm
 from sklearn.metrics import accuracy_score, precision_score, recall_score
 
+from configs.schema import Metric
 from tasks.errors import DataError, ModelMismatch
 from tasks.evaluation.bootstrap import cross_entropy
-from tasks.evaluation.metrics import count_confusion, measure
+from tasks.evaluation.metrics import count_confusion, measure, measure_points
 from tasks.evaluation.scores import predict_labels
 
 NAMES = ["loss", "accuracy", "precision", "recall", "f1", "roc_auc", "average_precision", "brier_score"]
@@ -47,6 +49,9 @@ def test_values_are_finite_and_those_of_scikit_learn(data):
         warnings.simplefilter("error")
         found = measure(labels, probabilities, threshold=0.4, confidence=0.9, bootstrap_samples=100, seed=1)
     predicted = predict_labels(probabilities, 0.4)
+    points = measure_points(labels, predicted, probabilities)
+    assert points == pytest.approx({name: found[name].value for name in points})
+    assert set(points) == {*get_args(Metric)}
     assert found["accuracy"].value == pytest.approx(accuracy_score(labels, predicted))
     assert found["precision"].value == pytest.approx(precision_score(labels, predicted, zero_division=0))
     assert found["recall"].value == pytest.approx(recall_score(labels, predicted))

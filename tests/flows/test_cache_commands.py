@@ -1,11 +1,8 @@
-"""`reprise train` over what earlier processes left, and `reprise cache`, as a user meets them."""
+"""`reprise cache` as a user meets it; `test_processes.py` has it beside running trainings."""
 
 import json
 import os
 import re
-import signal
-import subprocess
-import sys
 import time
 from datetime import timedelta
 
@@ -18,7 +15,6 @@ from tasks.errors import InputError
 from tasks.results import next_result_folder
 from tasks.workspace import home, is_whole, published
 
-CACHED = ["ingestion", "validation", "padding", "padding validation", "gate rows"]
 DAY = 24 * 3600
 
 
@@ -99,55 +95,3 @@ def test_any_other_age_is_refused(text):
 def test_json_before_the_command_is_refused():
     with pytest.raises(InputError, match="reprise cache prune --json"):
         cache("--json", "prune", "--older-than", "1d")
-
-
-@pytest.fixture
-def start(embedded_mlflow):
-    """Start the command in a folder of its own, whose MLflow store is empty."""
-
-    def start(*arguments):
-        return subprocess.Popen(
-            [sys.executable, "-m", "flows.cli", *map(str, arguments)],
-            cwd=embedded_mlflow.parent,
-            env={**os.environ, "COLUMNS": "200"},
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            text=True,
-        )
-
-    return start
-
-
-def finish(command):
-    output, errors = command.communicate(timeout=300)
-    assert command.returncode == 0, errors
-    return output
-
-
-def test_processes_one_after_another(start, tmp_path):
-    """A training that is stopped, one that goes on from its results, one that is forced; `prune` during and after them."""
-    training = start("train", "--config", "sample", "--set", "training.epochs=1000")
-    for line in training.stdout:
-        if line.startswith("Epoch 2/"):
-            break
-    kept = finish(start("cache", "prune", "--older-than", "0h"))
-    assert "0 removed" in kept
-    for name in [*CACHED, "runs"]:
-        assert f"Kept, since a running training uses it: {name} " in kept
-    training.send_signal(signal.SIGINT)
-    training.communicate(timeout=120)
-
-    def train(*arguments):
-        finish(
-            start("train", "--config", "sample", "--set", "training.epochs=1", "--report", tmp_path / "run.json", *arguments)
-        )
-        return json.loads((tmp_path / "run.json").read_text())
-
-    second, forced = train(), train("--force")
-    assert second["reused"] == CACHED
-    assert forced["reused"] == []
-    assert forced["weights_sha256"] == second["weights_sha256"]
-
-    pruned = json.loads(finish(start("cache", "prune", "--older-than", "0h", "--json")))
-    assert sorted(one["group"] for one in pruned["removed"]) == sorted([*CACHED, "runs", "runs", "runs"])
-    assert pruned["in_use"] == []

@@ -1,0 +1,131 @@
+"""The command in processes of its own, one after another in one folder, as a user runs it."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+
+import mlflow
+import psutil
+import pytest
+
+CACHED = ["ingestion", "validation", "padding", "padding validation", "gate rows"]
+ENDLESS = ("train", "--config", "sample", "--set", "training.epochs=1000")
+
+
+@pytest.fixture
+def start(embedded_mlflow):
+    """Start the command in a folder of its own, whose MLflow store is empty."""
+
+    def start(*arguments, stdin=None):
+        return subprocess.Popen(
+            [sys.executable, "-m", "flows.cli", *map(str, arguments)],
+            cwd=embedded_mlflow.parent,
+            env={**os.environ, "COLUMNS": "200"},
+            stdin=stdin,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
+        )
+
+    return start
+
+
+@pytest.fixture
+def store(embedded_mlflow):
+    return mlflow.MlflowClient(f"sqlite:///{embedded_mlflow}/mlflow.db")
+
+
+def finish(process, *, text=None, code=0):
+    output, errors = process.communicate(text, timeout=300)
+    assert process.returncode == code, errors
+    assert "Traceback" not in errors
+    return output, errors
+
+
+def read_to_second_epoch(training):
+    lines = []
+    for line in training.stdout:
+        lines.append(line)
+        if line.startswith("Epoch 2/"):
+            return lines
+    pytest.fail("the training ended by itself")
+
+
+def stop(training, ending, store):
+    """Tell a training to stop; it leaves no run running, and no server."""
+    children = psutil.Process(training.pid).children(recursive=True)
+    training.send_signal(ending)
+    finish(training, code=130)
+    _, alive = psutil.wait_procs(children, timeout=20)
+    assert alive == []
+    (experiment,) = store.search_experiments(filter_string="name = 'sample'")
+    assert store.search_runs([experiment.experiment_id], max_results=1)[0].info.status == "KILLED"
+
+
+def test_from_a_stopped_training_to_predictions_and_an_empty_cache(start, store, command, tmp_path):
+    training = start(*ENDLESS)
+    read_to_second_epoch(training)
+    kept = command("cache", "prune", "--older-than", "0h").stdout
+    assert "0 removed" in kept
+    for name in [*CACHED, "runs"]:
+        assert f"Kept, since a running training uses it: {name} " in kept
+    stop(training, signal.SIGINT, store)
+
+    report = check_training(start, tmp_path / "run.json")
+    assert report["reused"] == CACHED
+    check_commands(command)
+    check_prediction(start, command)
+    check_reproduction(start, store, report)
+
+    forced = start(*ENDLESS, "--force")
+    lines = read_to_second_epoch(forced)
+    for name in CACHED:
+        (line,) = [line for line in lines if line.startswith(f"✓ {name}  ")]
+        assert "reused" not in line
+    stop(forced, signal.SIGTERM, store)
+
+    pruned = json.loads(command("cache", "prune", "--older-than", "0h", "--json").stdout)
+    assert sorted(one["group"] for one in pruned["removed"]) == sorted([*CACHED, *["runs"] * 4])
+    assert pruned["in_use"] == []
+
+
+def check_training(start, path):
+    output, errors = finish(start("train", "--config", "sample", "--set", "training.epochs=2", "--report", path))
+    lines = output.strip().splitlines()
+    assert lines[0] == lines[-1] == "Data: the generated sample."
+    assert "Test results - Loss: 0." in output
+    assert output.count("val_accuracy") == 2  # a line per epoch where the output is no terminal
+    report = json.loads(path.read_text())
+    assert (report["model"], report["version"], report["alias"]) == ("sample-lstm", "1", "champion")
+    assert " predict --model sample-lstm --version 1" in output
+    assert "absl" not in errors
+    shown = json.loads(finish(start("show", "champion", "--json"))[0])
+    assert shown["tags"]["weights_sha256"] == report["weights_sha256"]
+    return report
+
+
+def check_commands(command):
+    listed = json.loads(command("models", "--json").stdout)
+    assert [(row["name"], row["version"], row["aliases"]) for row in listed] == [("sample-lstm", "1", ["champion"])]
+    assert "sample-lstm" in command("models").stdout
+    assert "**Champion** since" in command("show", "1").stdout
+
+
+def check_prediction(start, command):
+    reviews = "A wonderful film.\n\nA dreadful bore.\n"
+    output, _ = finish(start("predict", "--json", stdin=subprocess.PIPE), text=reviews)
+    scores = json.loads(output.strip().splitlines()[-1])
+    assert [row["text"] for row in scores] == ["A wonderful film.", "A dreadful bore."]
+    assert all(0 < row["probability"] < 1 for row in scores)
+    assert "probability" in command("predict", "A wonderful film.").stdout
+
+
+def check_reproduction(start, store, report):
+    """One shows both: the weights are those of the training again, and another digest in the registry exits 1."""
+    store.set_model_version_tag("sample-lstm", "1", "weights_sha256", "other")
+    output, _ = finish(start("reproduce", "champion", "--json"), code=1)
+    answer = json.loads(output)
+    assert (answer["weights_sha256"], answer["expected_sha256"]) == (report["weights_sha256"], "other")
+    assert answer["differs"] == "nothing that was recorded differs"
