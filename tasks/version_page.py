@@ -73,11 +73,10 @@ def _standing(record: VersionRecord) -> str:
     moves = [entry for entry in record.entries if entry.champion_after != entry.champion_before]
     if record.version == record.champion:
         return f"**Champion** since {moves[-1].time:%Y-%m-%d %H:%M} UTC. {moves[-1].reason}" if moves else "**Champion.**"
-    standing = f"Version {record.champion} is the champion." if record.champion else "There is no champion."
     if not record.entries:
-        return f"**Not the champion.** {standing} No decision was taken on this one."
+        return "**Not the champion.** No decision was taken on this one."
     last = record.entries[-1]
-    return f"**Not the champion.** {standing} The last word on this one, by {last.action}: {last.reason}"
+    return f"**Not the champion.** The last word on this one, by {last.action}: {last.reason}"
 
 
 def _ledger(record: VersionRecord) -> list[str]:

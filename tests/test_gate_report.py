@@ -21,6 +21,7 @@ FIRST = Decision(
         rows=1234,
         overlap_rows=0,
         decided_before=0,
+        gate_changed=False,
         challenger=CHALLENGER,
         champion=None,
         accuracy=None,
@@ -43,10 +44,10 @@ def test_a_version_without_a_rival_stands_alone():
     rows = [line for line in lines if line.startswith("|") and "---" not in line]
     assert rows == [
         "| on the gate rows | version 1 |",
-        "| accuracy | 0.5000 |",
-        "| calibration error | 0.2500 |",
-        "| latency, one text | 5.0 ms |",
-        "| size | 1.50 MiB |",
+        "| Accuracy | 0.5000 |",
+        "| Calibration error | 0.2500 |",
+        "| Latency, one text | 5.0 ms |",
+        "| Size | 1.50 MiB |",
         "| condition |  | why |",
         "| floors | FAILED | Accuracy is too low. |",
         "| gain | open | A \\| B. |",

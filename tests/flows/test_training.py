@@ -49,28 +49,46 @@ def prefect_states(result):
     pytest.fail(f"the Prefect API never showed {len(STAGES)} ended tasks")
 
 
-def test_a_run_and_its_rerun(run, configure):
-    first = run()
-    assert reused(first) == []
+def test_runs_one_after_another(run, real_slice, configure, tmp_path):
+    """All in one test, for the sake of few trainings: what is reused, what is decided, and what is recorded of it."""
+    path = tmp_path / "reviews.csv"
+    path.write_bytes(real_slice.read_bytes())
+
+    shorter = run("padding.maxlen=50", "registration.floors={accuracy: 1.0}", path=path)
+    assert reused(shorter) == []
+    assert (shorter.decision.outcome, shorter.decision.alias) == ("keep", "challenger")  # it is below its floor
+    assert read_aliases("slice-lstm") == {"challenger": "1"}
+
+    first = run(path=path)
+    assert reused(first) == ["ingestion", "validation", "gate rows"]
     assert first.decision.outcome == "promote"
     assert first.padded.rows == {"train": 480, "validation": 120, "test": 300}
 
-    second = run("training.seed=1")
+    forced = run(path=path, force=True)
+    assert reused(forced) == []
+    assert set(prefect_states(forced)[0].values()) == {"Completed"}
+    assert forced.model.sha256 == first.model.sha256
+    assert forced.evaluation.sha256 == first.evaluation.sha256
+
+    second = run("training.seed=1", "training.epochs=1", path=path)
     assert reused(second) == CACHED
     states, flow_run = prefect_states(second)
     assert states == {stage: "Cached" if stage in CACHED else "Completed" for stage in STAGES}
     assert flow_run.name.startswith("slice-lstm seed 1 ")
     assert second.model.sha256 != first.model.sha256
-    assert (second.decision.outcome, second.decision.champion, second.version.version) == ("keep", "1", "2")
-    assert read_aliases("slice-lstm") == {"champion": "1", "challenger": "2"}
+    assert (second.decision.outcome, second.decision.champion, second.version.version) == ("keep", "2", "4")
+    assert read_aliases("slice-lstm") == {"champion": "2", "challenger": "4"}
 
-    repeated = run()
-    assert repeated.model.sha256 == first.model.sha256
-    assert repeated.evaluation.sha256 == first.evaluation.sha256
+    second.padded.file("ids_train.npy").write_bytes(b"damaged")
+    mended = run(path=path)
+    assert reused(mended) == ["ingestion", "validation", "padding validation", "gate rows"]
+    assert mended.padded.sha256 == first.padded.sha256
+    assert mended.model.sha256 == first.model.sha256
+    assert (len(second.model.history["loss"]), len(mended.model.history["loss"])) == (1, 2)
 
     check_prefect_artifacts(second)
     check_mlflow_run(first)
-    check_registered_model(first)
+    check_registered_model(first._replace(reviews=mended.reviews))  # whose folder the forced run took away
     report = json.loads(json.dumps(write_json(first, configure())))
     assert {
         "run_id",
@@ -86,6 +104,41 @@ def test_a_run_and_its_rerun(run, configure):
     } <= set(report)
     assert report["dataset"]["sha256"] == first.reviews.sha256
 
+    registered = list_versions()
+    check_a_diverging_run(run, path)
+    check_unfit_reviews(run, path)
+    assert list_versions() == registered
+
+
+def check_a_diverging_run(run, path):
+    with pytest.raises(TrainingDiverged):
+        run("training.learning_rate=1.0e+38", path=path)
+    assert newest_run().info.status == "FAILED"
+    assert "TrainingDiverged" in newest_run().data.tags["error"]
+    assert (home() / "stages" / "padding").is_dir()
+
+
+def check_unfit_reviews(run, path):
+    """New content at the path that was read before: it stops the run, which keeps its documents."""
+    reviews = pd.read_csv(path)
+    reviews.loc[[3, 7], "text"] = "   "
+    reviews.to_csv(path, index=False)
+    with pytest.raises(ValidationFailed, match=r"blank.*2 rows, first 3, 7"):
+        run(path=path)
+    failed = newest_run()
+    assert failed.info.status == "FAILED"
+    assert failed.data.tags["validation.reviews"].startswith("failed")
+    assert "ValidationFailed" in failed.data.tags["error"]
+    assert failed.data.tags["dataset"] == "slice"
+    assert len(failed.inputs.dataset_inputs) == 3
+    assert {"validation/reviews/summary.html", "validation/reviews/data_docs/index.html"} <= set(
+        artifact_names(failed.info.run_id)
+    )
+
+
+def newest_run():
+    return mlflow.search_runs(experiment_names=["slice"], output_format="list", max_results=1)[0]
+
 
 def check_prefect_artifacts(result):
     from prefect.client.orchestration import get_client
@@ -96,9 +149,9 @@ def check_prefect_artifacts(result):
         found = client.read_artifacts(artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id])))
     artifacts = {artifact.key: artifact.data for artifact in found}
     assert set(artifacts) == {"training-report", "stage-seconds"}
-    assert artifacts["training-report"].startswith("# slice-lstm version 2")
+    assert artifacts["training-report"].startswith("# slice-lstm version 4")
     assert result.run.run_id in artifacts["training-report"]
-    assert "models:/slice-lstm/2" in artifacts["training-report"]
+    assert "models:/slice-lstm/4" in artifacts["training-report"]
     stages = json.loads(artifacts["stage-seconds"])
     assert [(row["stage"], row["reused"]) for row in stages] == [(stage, stage in CACHED) for stage in STAGES]
 
@@ -116,7 +169,7 @@ def check_mlflow_run(result):
     assert 100 < metrics["memory/peak_mebibytes"] < 20_000
     assert (tags["weights_sha256"], tags["dataset.sha256"]) == (result.model.sha256, result.reviews.sha256)
     assert tags["decision.outcome"] == "promote"
-    assert tags["mlflow.note.content"].startswith("slice-lstm version 1: test accuracy")
+    assert tags["mlflow.note.content"].startswith("slice-lstm version 2: test accuracy")
     inputs = {entry.tags[0].value: (entry.dataset.name, entry.dataset.digest) for entry in run.inputs.dataset_inputs}
     assert {context: name for context, (name, _) in inputs.items()} == {
         "training": "slice-train",
@@ -156,9 +209,9 @@ def check_registered_model(result):
         assert sha256_of_file(folder / "artifacts" / "model.keras") == sha256_of_file(result.model.file("model.keras"))
     card = mlflow.MlflowClient().get_registered_model("slice-lstm").description
     assert card.startswith("# slice-lstm")
-    assert "This page speaks of version 1." in card
-    description = mlflow.MlflowClient().get_model_version("slice-lstm", "1").description
-    assert description.startswith("# slice-lstm version 1\n\n**Champion** since")
+    assert "This page speaks of version 2." in card
+    description = mlflow.MlflowClient().get_model_version("slice-lstm", "2").description
+    assert description.startswith("# slice-lstm version 2\n\n**Champion** since")
     assert result.decision.reason in description
 
     model = mlflow.pyfunc.load_model("models:/slice-lstm@champion")
@@ -173,73 +226,6 @@ def check_registered_model(result):
     requirements = mlflow.pyfunc.get_model_dependencies("models:/slice-lstm@champion")
     with open(requirements) as file:  # noqa: PTH123
         assert all("==" in line for line in file.read().split())
-
-
-def test_what_changed_is_run_again_and_what_is_damaged_rebuilt(run):
-    first = run("training.epochs=1")
-    assert reused(run("training.epochs=1", "padding.maxlen=50")) == ["ingestion", "validation", "gate rows"]
-    first.padded.file("ids_train.npy").write_bytes(b"damaged")
-    longer = run("training.epochs=2")
-    assert reused(longer) == ["ingestion", "validation", "padding validation", "gate rows"]
-    assert longer.padded.sha256 == first.padded.sha256
-    assert len(longer.model.history["loss"]) == 2
-    again = run("training.epochs=1")
-    assert reused(again) == CACHED
-    assert again.model.sha256 == first.model.sha256
-
-
-def test_force_runs_every_stage_again_to_the_same_model(run):
-    first = run("training.epochs=1")
-    forced = run("training.epochs=1", force=True)
-    assert reused(forced) == []
-    states, _ = prefect_states(forced)
-    assert set(states.values()) == {"Completed"}
-    assert forced.model.sha256 == first.model.sha256
-    assert reused(run("training.epochs=1")) == CACHED
-
-
-def test_new_content_at_the_same_path_is_read(run, real_slice, tmp_path):
-    path = tmp_path / "reviews.csv"
-    path.write_bytes(real_slice.read_bytes())
-    first = run("training.epochs=1", path=path)
-    pd.read_csv(path).iloc[10:].to_csv(path, index=False)
-    second = run("training.epochs=1", path=path)
-    assert reused(second) == []
-    assert second.reviews.sha256 != first.reviews.sha256
-
-
-def test_unfit_reviews_stop_the_run_with_their_documents_logged(run, real_slice, tmp_path):
-    path = tmp_path / "reviews.csv"
-    reviews = pd.read_csv(real_slice)
-    reviews.loc[[3, 7], "text"] = "   "
-    reviews.to_csv(path, index=False)
-    with pytest.raises(ValidationFailed, match=r"blank.*2 rows, first 3, 7"):
-        run(path=path)
-    (failed,) = mlflow.search_runs(experiment_names=["slice"], output_format="list")
-    assert failed.info.status == "FAILED"
-    assert failed.data.tags["validation.reviews"].startswith("failed")
-    assert "ValidationFailed" in failed.data.tags["error"]
-    assert failed.data.tags["dataset"] == "slice"
-    assert len(failed.inputs.dataset_inputs) == 3
-    assert {"validation/reviews/summary.html", "validation/reviews/data_docs/index.html"} <= set(
-        artifact_names(failed.info.run_id)
-    )
-    assert list_versions() == []
-
-
-def test_a_diverging_run_fails_and_registers_nothing(run):
-    with pytest.raises(TrainingDiverged):
-        run("training.learning_rate=1.0e+38")
-    (failed,) = mlflow.search_runs(experiment_names=["slice"], output_format="list")
-    assert failed.info.status == "FAILED"
-    assert list_versions() == []
-    assert (home() / "stages" / "padding").is_dir()
-
-
-def test_a_version_below_its_floor_is_registered_but_not_crowned(run):
-    result = run("training.epochs=1", "registration.floors={accuracy: 1.0}")
-    assert (result.decision.outcome, result.decision.alias) == ("keep", "challenger")
-    assert read_aliases("slice-lstm") == {"challenger": "1"}
 
 
 def artifact_names(run_id, path=None):

@@ -2,6 +2,7 @@
 
 import contextlib
 import http.client
+import math
 import os
 import shutil
 import socket
@@ -14,12 +15,16 @@ import urllib.request
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
+from mlflow.exceptions import MlflowException
 
-from tasks.errors import ModelMismatch, RegistryError
+from tasks.errors import GateClosed, ModelMismatch, RegistryError
 from tasks.registration.deciding import decide_on
-from tasks.registration.ledger import read_ledger
+from tasks.registration.ledger import Draft, append_entry, ensure_ledger, read_ledger, read_state
+from tasks.registration.promotion import Base, promote, read_base
 from tasks.registration.verification import find_champion_trouble
 from tasks.registration.versions import read_aliases
+from tasks.tracking import connect
+from tests.registration.small_model import register_small_version, save_small_model
 
 MODEL = "slice-lstm"
 
@@ -115,7 +120,7 @@ def proxy(server):
 
 @pytest.fixture(scope="module")
 def trained(server, proxy, prefect_api, configure, tmp_path_factory):
-    """Two versions that real trainings registered through the proxy; the first is champion, and no gain is ever enough."""
+    """A champion that a real training registered through the proxy, and an untrained challenger; no gain is ever enough."""
     from flows.training import training
 
     with pytest.MonkeyPatch.context() as patch:
@@ -125,9 +130,9 @@ def trained(server, proxy, prefect_api, configure, tmp_path_factory):
         config = configure("training.epochs=1", "registration.gate.required_gain=0.9")
         first = training(config)
         assert (first.decision.outcome, first.decision.champion) == ("promote", "1")
-        second = training(configure("training.epochs=1", "training.seed=1", "registration.gate.required_gain=0.9"))
-        assert (second.decision.outcome, second.decision.champion) == ("keep", "1")
-    return config, second
+        small = save_small_model(tmp_path_factory.mktemp("small-model"))
+        register_small_version(*small, name=MODEL, gate_rows=first.gate_rows)
+    return config, first
 
 
 @pytest.fixture
@@ -136,10 +141,10 @@ def decide(trained, proxy, monkeypatch):
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{proxy.server_port}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    config, second = trained
+    config, first = trained
 
     def decide():
-        return decide_on(MODEL, "2", reviews=second.reviews, gate_rows=second.gate_rows, config=config, actor="test")
+        return decide_on(MODEL, "2", reviews=first.reviews, gate_rows=first.gate_rows, config=config, actor="test")
 
     yield decide
     proxy.status, proxy.delay = 0, 0.0
@@ -212,3 +217,31 @@ def test_a_champion_whose_files_are_gone_closes_the_gate(decide, champion_files)
         decide()
     assert outcomes()[-1] == "refused"
     assert find_champion_trouble(MODEL) is not None
+
+
+def test_a_server_keeps_a_ledger_as_the_embedded_store_does(server, monkeypatch):
+    """Of a registered model that was made by hand, so without a ledger."""
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{server.port}")
+    client = connect()
+    client.create_registered_model("by-hand")
+    for _ in range(3):
+        client.create_model_version("by-hand", source="s3://none/none")
+    for version in ("1", "2"):
+        promote(read_base("by-hand"), draft(version, figures={"p": math.nan}))
+    with pytest.raises(MlflowException, match="Changing param values is not allowed"):
+        client.log_param(ensure_ledger("by-hand"), "entry.000001", "{}")
+    append_entry(draft("3"), read_state("by-hand"))
+    assert read_base("by-hand") == Base(champion="3", number=3, alias="3")
+    client.set_registered_model_alias("by-hand", "champion", "2")
+    with pytest.raises(GateClosed, match="was moved by hand to version 2; its ledger says 3"):
+        read_base("by-hand")
+    entry = promote(read_base("by-hand", forced=True), draft("1", action="rollback"))
+    assert read_base("by-hand") == Base(champion="1", number=entry.number, alias="1")
+    client.delete_model_version("by-hand", "1")
+    with pytest.raises(GateClosed, match="version 1 of 'by-hand', the champion, is gone"):
+        read_base("by-hand")
+
+
+def draft(version, **changes):
+    given = {"name": "by-hand", "version": version, "action": "gate", "outcome": "promote", "reason": "It is better."}
+    return Draft(**given | changes)

@@ -5,10 +5,11 @@ from pathlib import Path
 
 from configs.loading import check_config, override, read_config
 from configs.schema import ModelConfig
-from tasks.handles import PaddedReviews, TrainedModel
+from tasks.handles import GateRows, PaddedReviews, TrainedModel
 from tasks.registration.manifest import hash_files, version_record
 from tasks.registration.model_files import downloaded_model
 from tasks.registration.packaging import log_model
+from tasks.registration.training_texts import log_training_texts
 from tasks.registration.versions import VersionSummary, create_version, find_version
 from tasks.served_model import TextEncoder
 from tasks.tracking import training_run
@@ -55,19 +56,25 @@ def save_small_model(folder: Path, seed: int = 0) -> tuple[TrainedModel, PaddedR
     return model, padded
 
 
-def register_small_version(model: TrainedModel, padded: PaddedReviews) -> VersionSummary:
-    """Register a saved small model in the MLflow of the environment, with the record of its files, as a run does."""
+def register_small_version(
+    model: TrainedModel, padded: PaddedReviews, name: str = NAME, gate_rows: GateRows | None = None
+) -> VersionSummary:
+    """Register a saved small model in the MLflow of the environment, with the record of its files, as a run does.
+
+    Where gate rows are given, it is said to have been trained on the texts that they say.
+    """
     config = check_config(override(read_config("imdb"), ["tracking.system_metrics=false"]), "small version")
     with training_run(config, name="small", tags={}) as run:
         model_id, model_uri = log_model(run, model, padded, threshold=0.5, step=1)
         with downloaded_model(model_uri) as folder:
             record = version_record(hash_files(folder), {"reviews": "0" * 64})
+        texts = {} if gate_rows is None else log_training_texts(run, gate_rows)
         created = create_version(
-            NAME,
+            name,
             run,
             model_id=model_id,
             model_uri=model_uri,
             weights_sha256=model.sha256,
-            tags={"weights_sha256": model.sha256, **record},
+            tags={"weights_sha256": model.sha256, **record, **texts},
         )
     return find_version(created.name, created.version).summary

@@ -1,15 +1,13 @@
 import logging
-import math
 
 import pytest
-from mlflow.exceptions import MlflowException
 
 from tasks.errors import GateClosed, InputError, RegistryError, StaleBase
 from tasks.registration.ledger import Draft, append_entry, ensure_ledger, read_ledger, read_state
 from tasks.registration.promotion import Base, promote, read_base, record, settle
 from tasks.registration.versions import read_aliases
 from tasks.tracking import connect
-from tests.benchmarks.race import mlflow_server, race
+from tests.benchmarks.race import race
 
 
 def draft(version, **changes):
@@ -177,24 +175,3 @@ def test_an_unreachable_server_promotes_nothing(unreachable_mlflow):
 def test_of_concurrent_promotions_from_one_base_one_wins(embedded_mlflow):
     result = race(3, 3, f"sqlite:///{embedded_mlflow / 'mlflow.db'}", shared_lock=False)
     assert (result["rounds"], result["faults"]) == (3, [])
-
-
-def test_a_server_keeps_a_ledger_as_the_embedded_store_does(embedded_mlflow, monkeypatch):
-    (embedded_mlflow / "mlflow.db").rename(embedded_mlflow.parent / "mlflow.db")
-    with mlflow_server(embedded_mlflow.parent) as url:
-        monkeypatch.setenv("MLFLOW_TRACKING_URI", url)
-        client = connect()
-        client.create_registered_model("model")  # by hand, so without a ledger
-        for _ in range(3):
-            client.create_model_version("model", source="s3://none/none")
-        promote(read_base("model"), draft("1", figures={"p": math.nan}))
-        promote(read_base("model"), draft("2", figures={"p": math.nan}))
-        with pytest.raises(MlflowException, match="Changing param values is not allowed"):
-            client.log_param(ensure_ledger("model"), "entry.000001", "{}")
-        append_entry(draft("3"), read_state("model"))
-        assert read_base("model") == Base(champion="3", number=3, alias="3")
-        connect().set_registered_model_alias("model", "champion", "2")
-        assert_closed_until_a_person_acts("was moved by hand to version 2; its ledger says 3")
-        client.delete_model_version("model", "1")
-        with pytest.raises(GateClosed, match="version 1 of 'model', the champion, is gone"):
-            read_base("model")
