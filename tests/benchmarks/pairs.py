@@ -210,14 +210,15 @@ def tabulate_pairs(measured: dict[str, Any]) -> Table:
 
 def tabulate_ledger(measured: dict[str, Any]) -> Table:
     """Return a table of what the gate decided while the seeds were trained, and of the seconds that it took."""
-    title = f"The ledger of the trainings, and the seconds of {', '.join(STAGES)} of a training's"
-    table = Table("version", "champion", "accuracy", "gain", "outcome", *STAGES, "all", title=title, title_justify="left")
+    title = f"The ledger of the trainings, and the seconds and the share that {', '.join(STAGES)} took of each"
+    table = Table("version", "champion", "accuracy", "gain", "outcome", *STAGES, "all", "%", title=title, title_justify="left")
     for entry, seconds in zip(measured["ledger"], measured["seconds"], strict=True):
         figures = entry["figures"]
         gain = f"{100 * figures['gain']:+.2f}" if "gain" in figures else ""
-        taken = [f"{seconds[stage]:.1f}" for stage in STAGES]
+        taken = [seconds[stage] for stage in STAGES]
+        whole = sum(seconds.values())
         told = (entry["version"], entry["champion_before"], f"{figures['accuracy']:.2%}", gain, entry["outcome"])
-        table.add_row(*told, *taken, f"{sum(seconds.values()):.1f}")
+        table.add_row(*told, *(f"{number:.1f}" for number in (*taken, whole)), f"{100 * sum(taken) / whole:.0f}")
     return table
 
 
