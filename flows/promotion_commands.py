@@ -9,7 +9,7 @@ from rich.markup import escape
 
 from flows.options import AsJson, Model
 from flows.starting import running_prefect
-from flows.terminal import keep_native_messages, out, print_markdown, print_table, show_log_lines
+from flows.terminal import keep_native_messages, out, print_markdown, print_table, print_warning, show_log_lines
 from tasks.errors import InputError, RepriseError
 from tasks.workspace import home
 
@@ -110,6 +110,7 @@ def champion(
     Example: reprise champion --at 2026-11-01T12:00
     """
     from tasks.registration.ledger import champion_at, read_ledger
+    from tasks.registration.promotion import find_disagreement
 
     name = _choose(model)
     moment = read_moment(at) if at is not None else datetime.now(UTC)
@@ -124,6 +125,9 @@ def champion(
     else:
         out.print(f"{name} version {number}, since {entry.time:%Y-%m-%d %H:%M:%S} UTC, by {entry.action}.", soft_wrap=True)
         out.print(entry.reason, soft_wrap=True, markup=False)
+    disagreement = find_disagreement(name) if at is None else None
+    if disagreement is not None:
+        print_warning(disagreement)
 
 
 def verify(

@@ -13,6 +13,7 @@ from tasks.handles import Reproduction, Reviews, TrackedRun
 from tasks.ingestion.task import ingest
 from tasks.padding.task import pad_reviews
 from tasks.registration.reproduction import Recipe, compare, data_difference, read_recipe, record_reproduction
+from tasks.registration.task import publish
 from tasks.stage import recorded_stages
 from tasks.tracking import log_training, training_run
 from tasks.training.task import train
@@ -42,6 +43,7 @@ def reproduction(name: str, version: str) -> Reproduction:
     ):
         result = follow(recipe, run)
         record_reproduction(recipe, run, result)
+        publish(name, recipe.version, before=None)
     return result
 
 

@@ -78,7 +78,7 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
     """Print a table."""
     table = Table(title=title, title_justify="left", header_style="bold")
     for column in header:
-        table.add_column(column)
+        table.add_column(column, overflow="fold")  # a digest that is cut is no digest
     for row in rows:
         table.add_row(*map(escape, row))
     out.print(table)

@@ -68,6 +68,11 @@ def server_url() -> str | None:
     return uri.rstrip("/") if uri.startswith(("http://", "https://")) else None
 
 
+def is_embedded() -> bool:
+    """Tell whether the store is a file of this machine, so that a lock beside it keeps all its users apart."""
+    return tracking_uri().startswith("sqlite:")
+
+
 @contextmanager
 def reaching_mlflow() -> Iterator[None]:
     """Turn what MLflow and its database raise in the block into one line.

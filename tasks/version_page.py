@@ -126,13 +126,19 @@ def _differences(record: VersionRecord) -> list[str]:
 
 def _receipts(record: VersionRecord) -> list[str]:
     stages = [name.removeprefix("seconds/") for name in record.metrics if name.startswith("seconds/")]
+    reused = record.run_tags.get("stages.reused", "").split(", ")
     rows = [
-        [stage.replace("_", " "), f"{record.metrics[f'seconds/{stage}']:.1f}", _cpu_seconds(record.metrics, stage)]
+        [
+            shown := stage.replace("_", " "),
+            f"{record.metrics[f'seconds/{stage}']:.1f}",
+            _cpu_seconds(record.metrics, stage),
+            "reused" if shown in reused else "",
+        ]
         for stage in sorted(stages, key=lambda stage: stage == "total")
     ]
     peak = record.metrics.get("memory/peak_mebibytes")
     return [
-        *table(["stage", "seconds", "CPU seconds"], rows),
+        *table(["stage", "seconds", "CPU seconds", ""], rows),
         "",
         f"- Peak memory: {peak:,.0f} MiB" if peak is not None else "- Peak memory: not recorded",
         f"- Run `{record.run_id}`, commit `{record.run_tags.get('mlflow.source.git.commit', 'unknown')}`",

@@ -72,7 +72,7 @@ def record(**changes):
         "champion": "4",
         "run_id": "r4",
         "tags": {"dataset.sha256": "d" * 64, "weights_sha256": "w" * 64},
-        "run_tags": {},
+        "run_tags": {"stages.reused": "ingestion, training"},
         "metrics": figures | test,
         "config": {"training": {"seed": 4, "epochs": 5}},
         "decision": DECISION,
@@ -91,11 +91,11 @@ def test_the_page_says_why_with_figures_intervals_differences_and_receipts():
         "| gain | passed | Shown \\| plainly. |",
         "| Accuracy | 0.8800 | 0.8600 to 0.9000 |",
         "| `training.seed` | `4` | `3` |",
-        "| training | 10.0 | 18.0 |",
+        "| training | 10.0 | 18.0 | reused |",
         "- Peak memory: 900 MiB",
     ]:
         assert line in page.splitlines(), line
-    assert "had taken 3 decisions before; 7 more left out" in page
+    assert "**promote** on 1,000 gate rows (`ffffffffffff`), which had taken 3 decisions before; 7 more left out" in page
     assert "sealed audit rows, opened for the promotion: 87.00% [85.00%, 89.00%]" in page
     assert "epochs" not in page
 

@@ -21,7 +21,7 @@ from tasks.registration.ledger import (
     set_again_on_collision,
 )
 from tasks.registration.versions import CHALLENGER, CHAMPION, find_version
-from tasks.tracking import connect, reaching_mlflow, server_url, store_folder
+from tasks.tracking import connect, is_embedded, reaching_mlflow, store_folder
 
 logger = logging.getLogger("reprise.registration")
 
@@ -74,11 +74,22 @@ def read_base(name: str, *, forced: bool = False) -> Base:
                     *(unsettled.number, name, unsettled.version),
                 )
                 settle(name)
-            elif server_url() is None or (alias, state.head_sha256) == seen:
+            elif is_embedded() or (alias, state.head_sha256) == seen:
                 raise GateClosed(_tell_disagreement(state, name))
             else:  # another machine may be between its entry and its alias: what is still so in a moment was done by hand
                 seen = alias, state.head_sha256
                 time.sleep(SECOND_LOOK_SECONDS)
+
+
+def find_disagreement(name: str) -> str | None:
+    """Return how ledger and alias disagree on the champion, or None; nothing is mended.
+
+    Raises:
+        GateClosed: the ledger is damaged.
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    state = read_state(name)
+    return None if state.aliases.get(CHAMPION) == champion_of(state.entries) else _tell_disagreement(state, name)
 
 
 def promote(base: Base, draft: Draft) -> LedgerEntry:
@@ -172,7 +183,7 @@ def base_of(entries: Sequence[LedgerEntry]) -> Base:
 
 def _one_at_a_time() -> AbstractContextManager[object]:
     """Return a lock between the processes of an embedded store: a second look is spared, safety does not rest on it."""
-    return FileLock(store_folder() / ".promotion.lock") if server_url() is None else nullcontext()
+    return FileLock(store_folder() / ".promotion.lock") if is_embedded() else nullcontext()
 
 
 def _last_change(entries: Sequence[LedgerEntry]) -> LedgerEntry | None:

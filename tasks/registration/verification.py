@@ -3,12 +3,11 @@
 from typing import NamedTuple
 
 from tasks.errors import GateClosed, InputError, ModelMismatch
-from tasks.registration.identity import check_entered
-from tasks.registration.ledger import read_ledger
 from tasks.registration.model_files import verified_model
 from tasks.registration.promotion import read_base
 from tasks.registration.training_texts import read_training_texts
-from tasks.registration.versions import find_version, list_versions
+from tasks.registration.versions import VersionDetails, find_version, list_versions
+from tasks.tracking import connect, reaching_mlflow
 
 
 class Finding(NamedTuple):
@@ -48,6 +47,22 @@ def find_champion_trouble(name: str) -> str | None:
     return None if champion is None else find_version_trouble(name, champion)
 
 
+def check_data(version: VersionDetails) -> None:
+    """See that a version and the run that made it tell of the same data.
+
+    Raises:
+        ModelMismatch: they do not.
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    client = connect()
+    with reaching_mlflow():
+        run_tags = client.get_run(version.summary.run_id).data.tags
+    for tag, run_tag in (("data.reviews", "dataset.sha256"), ("data.source", "dataset.source_sha256")):
+        if version.tags.get(tag) != run_tags.get(run_tag):
+            title = f"version {version.summary.version} of {version.summary.name}"
+            raise ModelMismatch(f"{title}: its tag {tag} is not the {run_tag} of the run {version.summary.run_id} that made it")
+
+
 def find_version_trouble(name: str, version: str) -> str | None:
     """Return in what a version is not what was registered and entered in the ledger, or None.
 
@@ -56,7 +71,7 @@ def find_version_trouble(name: str, version: str) -> str | None:
     """
     try:
         details = find_version(name, version)
-        check_entered(details, read_ledger(name))
+        check_data(details)
         read_training_texts(details)
         with verified_model(name, version):
             return None
