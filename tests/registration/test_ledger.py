@@ -23,6 +23,7 @@ from tasks.registration.ledger import (
     read_ledger,
     read_state,
 )
+from tasks.registration.versions import list_models
 from tasks.tracking import connect
 
 
@@ -238,3 +239,27 @@ def test_a_server_that_is_not_mlflow_is_an_error_and_no_empty_ledger(tmp_path, m
         with pytest.raises(RegistryError, match="404"):
             read_ledger("model")
         server.shutdown()
+
+
+@pytest.mark.parametrize("delete", ["the tag", "the model"])
+def test_a_history_that_is_lost_does_not_begin_anew_unnoticed(embedded_mlflow, delete):
+    ensure_ledger("model")
+    connect().create_model_version("model", source="s3://none/none")
+    (entry,) = append(draft("1"))
+    run_id = read_state("model").run_id
+    if delete == "the tag":
+        connect().delete_registered_model_tag("model", "ledger.run_id")
+    else:
+        connect().delete_registered_model("model")
+    for read in (read_ledger, ensure_ledger):
+        with pytest.raises(GateClosed, match=rf"'model' has lost its promotion ledger, run {run_id}: set the model's tag"):
+            read("model")
+    assert list_models() == ["model"]
+
+    if delete == "the model":
+        connect().delete_run(run_id)
+        assert read_ledger("model") == ()
+        assert ensure_ledger("model") != run_id
+    else:
+        connect().set_registered_model_tag("model", "ledger.run_id", run_id)
+        assert read_ledger("model") == (entry,)

@@ -4,7 +4,7 @@ import pytest
 
 from tasks.errors import GateClosed, InputError, RegistryError, StaleBase
 from tasks.registration.ledger import Draft, append_entry, ensure_ledger, read_ledger, read_state
-from tasks.registration.promotion import Base, promote, read_base, record, settle
+from tasks.registration.promotion import Base, find_disagreement, promote, read_base, record, settle
 from tasks.registration.versions import read_aliases
 from tasks.tracking import connect
 from tests.benchmarks.race import race
@@ -175,3 +175,22 @@ def test_an_unreachable_server_promotes_nothing(unreachable_mlflow):
 def test_of_concurrent_promotions_from_one_base_one_wins(embedded_mlflow):
     result = race(3, 3, f"sqlite:///{embedded_mlflow / 'mlflow.db'}", shared_lock=False)
     assert (result["rounds"], result["faults"]) == (3, [])
+
+
+def test_an_alias_that_was_moved_after_the_base_was_read_is_not_overwritten(champion):
+    base = read_base("model")
+    connect().set_registered_model_alias("model", "champion", "1")
+    with pytest.raises(GateClosed, match="moved by hand to version 1; its ledger says 2"):
+        promote(base, draft("3"))
+    assert (read_aliases("model")["champion"], len(read_ledger("model"))) == ("1", 2)
+    forced = read_base("model", forced=True)
+    assert forced == Base(champion="2", number=2, alias="1")
+    assert promote(forced, draft("3", action="override")).champion_before == "2"
+    assert read_aliases("model")["champion"] == "3"
+
+
+def test_how_ledger_and_alias_disagree_is_told_and_nothing_mended(champion):
+    assert find_disagreement("model") is None
+    connect().set_registered_model_alias("model", "champion", "1")
+    assert "moved by hand to version 1" in find_disagreement("model")
+    assert read_aliases("model")["champion"] == "1"
