@@ -239,7 +239,13 @@ def test_editing_a_room_runs_its_stages_again_and_those_of_no_other(prefect_api,
 
 
 @pytest.mark.parametrize(
-    ("room", "uses"), [("ingestion", {"tasks.served_model"}), ("validation", set()), ("padding", {"tasks.served_model"})]
+    ("room", "uses"),
+    [
+        ("ingestion", {"tasks.served_model"}),
+        ("validation", {"tasks.text_digests"}),
+        ("padding", {"tasks.served_model"}),
+        ("evaluation", {"tasks.served_model", "tasks.text_digests"}),
+    ],
 )
 def test_a_cached_room_imports_no_code_that_its_key_leaves_out(room, uses):
     """What is left out on purpose has no say in a result's content: errors, and the machinery of stages itself."""

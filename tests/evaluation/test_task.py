@@ -110,7 +110,8 @@ def test_the_stage_scores_the_gate_rows_alone_and_publishes_what_it_found(
     loss = -(0.9 * np.log(0.8) + 0.1 * np.log(0.2))
     assert found.metrics["loss"].value == pytest.approx(loss, rel=1e-5)
     assert found.confusion == ((16, 4), (0, 20))
-    assert caplog.messages == [f"Test results - Loss: {loss:.4f} - Accuracy: 90.00%"]
+    ours = [record.message for record in caplog.records if record.name == "reprise.evaluation"]
+    assert ours == [f"Test results - Loss: {loss:.4f} - Accuracy: 90.00%"]
     assert (found.path, found.rows, found.confidence) == (str(folder), ROWS, 0.95)
     # Lengths count the start marker, words do not: rows 0 to 9 hold 1 to 10 words.
     assert [(part.name, part.rows) for part in found.slices[:3]] == [
