@@ -156,7 +156,8 @@ class Predictor:
         # hundreds of steps make 1e-6 of that: so every shard gets full blocks, and a score does not depend on its company.
         self._block = BLOCK_ROWS * network.lstm.shards
         # One signature for every shape: without it each new one is traced again.
-        self._score = tf.function(lambda ids: network(ids, training=False), [tf.TensorSpec([None, None], tf.uint16)])
+        ids = tf.TensorSpec([None, None], tf.uint16)
+        self._score = tf.function(lambda ids: network(ids, training=False), [ids], autograph=False)
 
     def probabilities(self, ids: npt.NDArray[Any], batch_size: int = 512) -> npt.NDArray[np.float32]:
         """Return the probability of label 1 for each row, in the order of the rows; a row's is the same whatever others come.
