@@ -10,7 +10,7 @@ from tasks.handles import GateRows, PaddedReviews, Reviews, SeedNoise
 from tasks.ingestion.task import ingest
 from tasks.padding.task import pad_reviews
 from tasks.registration.noise import record_noise, spread_of_difference
-from tasks.registration.sealing import keep_sealed
+from tasks.registration.sealing import keep_sealed, refuse_opening
 from tasks.stage import recorded_stages
 from tasks.tracking import log_evaluation, log_training, training_run
 from tasks.training.task import train
@@ -29,7 +29,7 @@ def seed_noise(config: Config, seeds: int) -> SeedNoise:
         seeds: their number, 3 or more, for a spread that means something.
     """
     recover_killed_runs()
-    keep_sealed(config.registered_model, config.evaluation.audit_fraction)
+    refuse_opening(config.registered_model, config.evaluation.audit_fraction)
     with recorded_stages():
         reviews = ingest(config.data)
         validation = validate_reviews(reviews, config.validation)
@@ -46,6 +46,7 @@ def seed_noise(config: Config, seeds: int) -> SeedNoise:
         config_sha256=config.digest(),
     )
     record_noise(config.registered_model, noise)
+    keep_sealed(config.registered_model, config.evaluation.audit_fraction)
     return noise
 
 

@@ -8,7 +8,7 @@ from tasks.handles import Decision, LedgerEntry
 from tasks.ingestion.task import ingest
 from tasks.registration.by_hand import begin_override, begin_rollback, refuse_champion, rollback_target
 from tasks.registration.reproduction import read_recipe
-from tasks.registration.sealing import keep_sealed
+from tasks.registration.sealing import refuse_opening
 from tasks.registration.task import decide, prove, publish, put_in_place
 from tasks.stage import recorded_stages
 from tasks.validation.task import validate_reviews
@@ -25,7 +25,7 @@ def promotion(name: str, version: str) -> Decision:
     """
     config = read_recipe(name, version).config
     refuse_champion(name, version)
-    keep_sealed(name, config.evaluation.audit_fraction)
+    refuse_opening(name, config.evaluation.audit_fraction)
     with recorded_stages():
         prove(name, version, config.registration)
         reviews = ingest(config.data)

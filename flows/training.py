@@ -12,7 +12,7 @@ from tasks.evaluation.task import choose_gate_rows, evaluate
 from tasks.ingestion.task import ingest
 from tasks.padding.task import pad_reviews
 from tasks.registration.load_check import FreshProcess
-from tasks.registration.sealing import keep_sealed
+from tasks.registration.sealing import refuse_opening
 from tasks.registration.task import decide, publish, record, register
 from tasks.report import RunResult
 from tasks.stage import recorded_stages
@@ -32,7 +32,7 @@ def training(config: Config, tags: Mapping[str, str] | None = None, force: bool 
         force: run every stage, also those whose result is there.
     """
     recover_killed_runs()
-    keep_sealed(config.registered_model, config.evaluation.audit_fraction)
+    refuse_opening(config.registered_model, config.evaluation.audit_fraction)
     run_tags = {"prefect.flow_run_id": str(flow_run.id), **(tags or {})}
     with (
         FreshProcess() as fresh,

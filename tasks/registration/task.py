@@ -24,6 +24,7 @@ from tasks.registration.model_files import downloaded_model
 from tasks.registration.packaging import log_model
 from tasks.registration.pages import log_card, publish_pages
 from tasks.registration.promotion import Base
+from tasks.registration.sealing import keep_sealed
 from tasks.registration.training_texts import log_training_texts
 from tasks.registration.versions import create_version
 from tasks.report import RunResult, headline, write_card, write_report
@@ -76,6 +77,7 @@ def register(
     version = create_version(
         config.registered_model, run, model_id=model_id, model_uri=model_uri, weights_sha256=model.sha256, tags=tags
     )
+    keep_sealed(version.name, config.evaluation.audit_fraction)
     # Here and not at the run's end, which a run that fails at the gate does not reach: its version may be promoted later.
     log_card(run, write_card(version, model, evaluation, padded, reviews, config))
     return version

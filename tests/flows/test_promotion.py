@@ -479,3 +479,13 @@ def test_seed_noise_is_measured_and_kept_with_the_model(story, at, command):
     assert sorted(run.data.metrics["test/accuracy"] for run in runs) == sorted(noise.accuracies)
     assert noise.spread == pytest.approx(np.sqrt(2) * np.std(noise.accuracies, ddof=1))
     assert list_versions() == versions
+
+
+def test_a_training_that_would_open_sealed_rows_does_not_begin(story, at):
+    from flows.training import training
+
+    at("third")
+    runs = len(mlflow.search_runs(search_all_experiments=True, output_format="list"))
+    with pytest.raises(InputError, match=r"audit_fraction 0\.1 would open test rows that are sealed for films-lstm"):
+        training(configure(story.new, "evaluation.audit_fraction=0.1"))
+    assert len(mlflow.search_runs(search_all_experiments=True, output_format="list")) == runs
