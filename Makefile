@@ -24,7 +24,7 @@ train: setup ## train, evaluate and register a model: make train ARGS="--data re
 	$(VENV)/bin/reprise train $(ARGS)
 
 test: lint ## lint, types and all tests: make test ARGS="-k padding"
-	$(VENV)/bin/python -m pytest --numprocesses 2 --dist worksteal $(ARGS)
+	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
 
 lint: setup ## ruff, codespell and mypy, as before each commit
 	$(VENV)/bin/ruff format --check --quiet . || { echo "make format would mend that"; exit 1; }

@@ -163,7 +163,11 @@ def champion_files(server, trained):
 
 def mlflow_model_id(server):
     with contextlib.closing(sqlite3.connect(server.folder / "mlflow.db")) as database:
-        return database.execute("select source from model_versions where version = 1").fetchone()[0].removeprefix("models:/")
+        return (
+            database.execute("select source from model_versions where name = ? and version = 1", [MODEL])
+            .fetchone()[0]
+            .removeprefix("models:/")
+        )
 
 
 def outcomes():
