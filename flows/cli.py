@@ -145,14 +145,16 @@ def models(as_json: AsJson = False) -> None:
     Example: reprise models
     """
     from tasks.registration.verification import find_champion_trouble
-    from tasks.registration.versions import list_versions
+    from tasks.registration.versions import list_models, list_versions
 
     versions = list_versions()
-    troubles = {name: find_champion_trouble(name) for name in sorted({version.name for version in versions})}
+    troubles = {name: find_champion_trouble(name) for name in list_models()}  # also where no version is left
+    for trouble in filter(None, troubles.values()):
+        print_warning(trouble)
     if as_json:
         print(json.dumps([{**version_record(one), "champion_trouble": troubles[one.name]} for one in versions]))  # noqa: T201
         return
-    if not versions:
+    if not troubles:
         from tasks.tracking import shown_tracking_uri
 
         out.print(f"No registered model yet in {shown_tracking_uri()}: reprise train makes one.", soft_wrap=True)
@@ -169,8 +171,6 @@ def models(as_json: AsJson = False) -> None:
         for version in versions
     ]
     print_table("Registered models", ["model", "version", "alias", "test accuracy", "decision", "registered"], rows)
-    for trouble in filter(None, troubles.values()):
-        print_warning(trouble)
 
 
 @app.command()

@@ -43,9 +43,7 @@ def refuse_champion(name: str, version: str) -> None:
         GateClosed: the ledger is damaged.
         RegistryError: MLflow could not be reached, or refused.
     """
-    base = read_base(name, forced=True)
-    if base.champion == base.alias == version:
-        raise InputError(f"version {version} of {name!r} is the champion already")
+    _refuse_in_place(read_base(name, forced=True), name, version)
 
 
 def begin_override(name: str, version: str, reason: str) -> Base:
@@ -58,8 +56,9 @@ def begin_override(name: str, version: str, reason: str) -> Base:
     """
     check_reason(reason)
     find_version(name, version)
-    refuse_champion(name, version)
-    return read_base(name, forced=True)
+    base = read_base(name, forced=True)
+    _refuse_in_place(base, name, version)
+    return base
 
 
 def begin_rollback(name: str, version: str, reason: str) -> Base:
@@ -100,3 +99,8 @@ def rollback_target(name: str) -> str:
     if version is None:
         raise InputError(f"{name!r} had no champion before this one: name a version that was champion with --to")
     return version
+
+
+def _refuse_in_place(base: Base, name: str, version: str) -> None:
+    if base.champion == base.alias == version:
+        raise InputError(f"version {version} of {name!r} is the champion already")

@@ -100,7 +100,7 @@ def read_state(name: str) -> RegisteredState:
     """
     client = connect()
     with reaching_mlflow():
-        model = _find_model(client, name)
+        model = find_model(client, name)
         run_id = model and model.tags.get(RUN_TAG)
         aliases = {alias: str(version) for alias, version in model.aliases.items()} if model else {}
         params = _read_params(client, name, run_id) if run_id else {}
@@ -319,7 +319,8 @@ def _refuse_stray(client: MlflowClient, name: str) -> None:
         )
 
 
-def _find_model(client: MlflowClient, name: str) -> Any:
+def find_model(client: MlflowClient, name: str) -> Any:
+    """Return a registered model, or None where MLflow says that there is none; call it while `reaching_mlflow`."""
     try:
         return client.get_registered_model(name)
     except MlflowException as error:
@@ -329,7 +330,7 @@ def _find_model(client: MlflowClient, name: str) -> Any:
 
 
 def _bound_run(client: MlflowClient, name: str) -> str | None:
-    model = _find_model(client, name)
+    model = find_model(client, name)
     run_id: str | None = model and model.tags.get(RUN_TAG)
     return run_id
 

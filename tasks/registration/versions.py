@@ -9,7 +9,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_
 
 from tasks.errors import InputError
 from tasks.handles import Decision, ModelVersion, TrackedRun
-from tasks.registration.ledger import ensure_ledger, list_ledgers
+from tasks.registration.ledger import ensure_ledger, find_model, list_ledgers
 from tasks.tracking import connect, every_page, reaching_mlflow
 
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -44,12 +44,8 @@ def read_aliases(name: str) -> dict[str, str]:
     """
     client = connect()
     with reaching_mlflow():
-        try:
-            return {alias: str(version) for alias, version in client.get_registered_model(name).aliases.items()}
-        except MlflowException as error:
-            if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
-                return {}
-            raise
+        model = find_model(client, name)
+    return {alias: str(version) for alias, version in model.aliases.items()} if model else {}
 
 
 def read_model_tags(name: str) -> dict[str, str]:
@@ -60,12 +56,8 @@ def read_model_tags(name: str) -> dict[str, str]:
     """
     client = connect()
     with reaching_mlflow():
-        try:
-            return dict(client.get_registered_model(name).tags)
-        except MlflowException as error:
-            if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
-                return {}
-            raise
+        model = find_model(client, name)
+    return dict(model.tags) if model else {}
 
 
 def create_version(

@@ -489,3 +489,20 @@ def test_a_training_that_would_open_sealed_rows_does_not_begin(story, at):
     with pytest.raises(InputError, match=r"audit_fraction 0\.1 would open test rows that are sealed for films-lstm"):
         training(configure(story.new, "evaluation.audit_fraction=0.1"))
     assert len(mlflow.search_runs(search_all_experiments=True, output_format="list")) == runs
+
+
+@pytest.mark.parametrize("delete", ["the champion, the only version", "the model"])
+def test_models_tells_of_a_champion_that_is_gone_though_no_version_is_left(at, command, delete):
+    at("first")
+    if delete == "the model":
+        connect().delete_registered_model(NAME)
+    else:
+        connect().delete_model_version(NAME, "1")
+    told = "has lost its promotion ledger" if delete == "the model" else "version 1 of 'films-lstm', the champion, is gone"
+    listed = command("models")
+    assert told in listed.stderr
+    assert "No registered model yet" not in listed.stdout
+    listed = command("models", "--json")
+    assert (json.loads(listed.stdout), told in listed.stderr) == ([], True)
+    with pytest.raises(RepriseError, match=r"1 of 1 checks of films-lstm failed"):
+        command("verify")
