@@ -43,7 +43,7 @@ ui: setup ## the MLflow and Prefect UIs on loopback
 	$(VENV)/bin/reprise ui $(ARGS)
 
 lock: ## rewrite requirements.lock from pyproject.toml (needs uv)
-	uv pip compile pyproject.toml --group dev --universal --python-version 3.11 --generate-hashes \
+	uv pip compile pyproject.toml --group dev --extra ray --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --quiet --output-file requirements.lock
 
 clean: ## remove .venv and the workspace .reprise, but no registered model

@@ -54,9 +54,9 @@ def ui_servers(*, mlflow_port: int, prefect_port: int, log_folder: Path) -> Iter
     with ExitStack() as stack:
         servers = []
         if server_url() is None:
-            servers.append(stack.enter_context(_server("MLflow", mlflow, mlflow_port, "/health", log_folder)))
+            servers.append(stack.enter_context(running_server("MLflow", mlflow, mlflow_port, "/health", log_folder)))
         if not os.environ.get("PREFECT_API_URL"):
-            servers.append(stack.enter_context(_server("Prefect", prefect, prefect_port, "/api/health", log_folder)))
+            servers.append(stack.enter_context(running_server("Prefect", prefect, prefect_port, "/api/health", log_folder)))
         for server in servers:
             await_answer(server)
         yield servers
@@ -70,13 +70,13 @@ def start_prefect_api(log_folder: Path) -> Server | None:
     """
     if os.environ.get("PREFECT_API_URL"):
         return None
-    port = _free_port()
+    port = free_port()
     # As Prefect's own temporary server: without the services that plan runs, which nobody would carry out, and without the
     # process of its command line, whose imports alone take seconds.
     command = ["uvicorn", "--factory", "prefect.server.api.server:create_app", "--host", HOST, "--port", str(port)]
     settings = {"PREFECT__SERVER_EPHEMERAL": "1", "PREFECT__SERVER_FINAL": "1", "PREFECT_UI_ENABLED": "0"}
     stack = ExitStack()
-    server = stack.enter_context(_server("Prefect-API", command, port, "/api/health", log_folder, settings))
+    server = stack.enter_context(running_server("Prefect-API", command, port, "/api/health", log_folder, settings))
     # Prefect sends its last log lines when the process exits; what is registered before Prefect is imported runs after that.
     atexit.register(stack.close)
     os.environ["PREFECT_API_URL"] = f"{server.url}/api"
@@ -107,30 +107,27 @@ def await_answer(server: Server) -> None:
     raise RepriseError(f"{server.name} did not answer within {START_SECONDS} s: see {server.log_path}")
 
 
-def _require_free(port: int, option: str) -> None:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((HOST, port))
-        except OSError:
-            raise InputError(f"port {port} is in use: choose another with {option}") from None
-
-
-def _end_with_parent() -> None:
-    """Have the kernel end this process when its parent is killed and can do it no more (prctl(2), PR_SET_PDEATHSIG = 1)."""
-    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
-
-
-def _free_port() -> int:
+def free_port() -> int:
+    """Return a port of loopback that nothing listens on at this moment."""
     with socket.socket() as probe:
         probe.bind((HOST, 0))
         return int(probe.getsockname()[1])
 
 
 @contextmanager
-def _server(
+def running_server(
     name: str, module: Sequence[str], port: int, health: str, log_folder: Path, settings: Mapping[str, str] | None = None
 ) -> Iterator[Server]:
+    """Start a Python module as a server on a port of loopback, and end it, with all its children, with the block.
+
+    Args:
+        name: what messages and the log are named after.
+        module: the module and its arguments.
+        port: where it will listen.
+        health: the path that answers once it is up; see `await_answer`.
+        log_folder: where its output goes.
+        settings: further environment variables.
+    """
     url = f"http://{HOST}:{port}"
     log_folder.mkdir(parents=True, exist_ok=True)
     log_path = log_folder / f"{name.lower()}-server.log"
@@ -156,3 +153,17 @@ def _server(
             except subprocess.TimeoutExpired:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
+
+
+def _require_free(port: int, option: str) -> None:
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind((HOST, port))
+        except OSError:
+            raise InputError(f"port {port} is in use: choose another with {option}") from None
+
+
+def _end_with_parent() -> None:
+    """Have the kernel end this process when its parent is killed and can do it no more (prctl(2), PR_SET_PDEATHSIG = 1)."""
+    ctypes.CDLL(None).prctl(1, signal.SIGTERM)
