@@ -10,11 +10,12 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Without dependency resolution: the lock is complete, and pip's own answer to extras would leave it.
+# Without compiling ahead: most of what is in the packages is never imported.
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Reprise needs Python 3.11: make PYTHON=/path/to/python3.11")'
 	@echo "Setting up $(VENV) (some minutes, once) ..."
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --quiet --no-deps --require-hashes --requirement requirements.lock
+	@$(VENV)/bin/python -m pip install --quiet --quiet --no-deps --no-compile --require-hashes --requirement requirements.lock
 	@$(VENV)/bin/python -m pip install --quiet --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -23,8 +24,9 @@ setup: $(STAMP) ## build .venv from the lock (seconds when nothing changed)
 train: setup ## train, evaluate and register a model: make train ARGS="--data reviews.csv"
 	$(VENV)/bin/reprise train $(ARGS)
 
+# Three workers for two cores, since much of a test's time is spent waiting for a process that it has started.
 test: lint ## lint, types and all tests: make test ARGS="-k padding"
-	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile $(ARGS)
+	$(VENV)/bin/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint: setup ## ruff, codespell and mypy, as before each commit
 	$(VENV)/bin/ruff format --check --quiet . || { echo "make format would mend that"; exit 1; }

@@ -16,6 +16,11 @@ def pytest_configure(config):
         os.environ.pop(name, None)
 
 
+def pytest_collection_modifyitems(items):
+    """Tests that start processes and servers come first, so that no worker is left with a long one at the end."""
+    items.sort(key=lambda item: item.path.parent.name not in ("integration", "flows"))
+
+
 @pytest.fixture(autouse=True)
 def _workspace_of_its_own(tmp_path, monkeypatch):
     monkeypatch.setenv("REPRISE_HOME", str(tmp_path / "reprise-home"))
