@@ -28,10 +28,12 @@ train: setup ## train, evaluate and register a model: make train ARGS="--data re
 test: lint ## lint, types and all tests: make test ARGS="-k padding"
 	$(VENV)/bin/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
-lint: setup ## ruff, codespell and mypy, as before each commit
+lint: setup ## ruff, codespell, mypy, hadolint and the schema of compose.yaml, as before each commit
 	$(VENV)/bin/ruff format --check --quiet . || { echo "make format would mend that"; exit 1; }
 	$(VENV)/bin/ruff check --quiet .
 	$(VENV)/bin/codespell
+	$(VENV)/bin/hadolint docker/Dockerfile
+	$(VENV)/bin/check-jsonschema --quiet --builtin-schema vendor.compose-spec docker/compose.yaml
 	$(VENV)/bin/mypy
 
 format: setup ## write every file as ruff would have it
