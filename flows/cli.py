@@ -10,7 +10,6 @@ import os
 import signal
 import sys
 import traceback
-from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -80,7 +79,7 @@ def train(
     config: Annotated[str | None, typer.Option(help="A preset (imdb, sample) or a YAML file.")] = None,
     data: Annotated[str | None, typer.Option(help="Reviews: an .npz, a folder, a table, or an fsspec URL of one.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, as often as needed.")] = None,
-    report: Annotated[Path | None, typer.Option(help="Write the run as JSON to this file.")] = None,
+    report: Annotated[str | None, typer.Option(help="Write the run as JSON to this file or fsspec URL.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Run every stage, also those whose result is there.")] = False,
 ) -> None:
     """Train, evaluate and register a model.
@@ -90,8 +89,10 @@ def train(
     Example: reprise train --data reviews.csv --set training.epochs=3 --report run.json
     """
     resolved, note = resolve_config(config, data, set_ or [])
-    if report is not None and not report.parent.is_dir():
-        raise InputError(f"--report {report}: there is no folder {report.parent}")
+    if report is not None:
+        from tasks.storage import require_writable
+
+        require_writable("--report", report)
     out.print(note, soft_wrap=True)
     show_log_lines()
     keep_native_messages(home() / "logs" / "native.log")
@@ -103,8 +104,9 @@ def train(
     print_result(result)
     if report is not None:
         from tasks.report import write_json
+        from tasks.storage import write_output
 
-        report.write_text(json.dumps(write_json(result, resolved), indent=1), encoding="utf-8")
+        write_output("--report", report, json.dumps(write_json(result, resolved), indent=1))
     out.print(note, soft_wrap=True)
 
 

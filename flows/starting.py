@@ -6,7 +6,7 @@ from contextlib import contextmanager
 
 from flows.servers import await_answer, start_prefect_api
 from tasks.imports import import_ahead
-from tasks.workspace import home
+from tasks.workspace import home, shared_home
 
 TRAINING_IMPORTS = ("tasks.validation.validate", "tasks.training.fitting")
 EVALUATION_IMPORTS = ("tasks.evaluation.figures", "tasks.evaluation.metrics")
@@ -22,8 +22,13 @@ def running_prefect(flow_module: str, *, ahead: tuple[str, ...] = ()) -> Iterato
 
     Raises:
         RegistryError: MLflow could not be reached, or refused.
+        StorageError: REPRISE_HOME names a bucket that could not be reached.
         RepriseError: the API ended, or did not answer in time.
     """
+    if shared_home() is not None:
+        from tasks.shared_results import open_bucket
+
+        open_bucket()
     api = start_prefect_api(home() / "logs")
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 

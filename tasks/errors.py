@@ -6,6 +6,7 @@ RepriseError          anything that stopped the work; the command exits 1
     DataError         a source that cannot be read as labelled reviews
     ValidationFailed  reviews that were read and found unfit to train on
   DownloadError       a source on the network that could not be had whole
+  StorageError        a bucket, or the like, that could not be reached, read or written
   TrainingDiverged    a loss that is no longer finite
   ModelMismatch       a model that does not give the scores, or hold the files, that it should
   RegistryError       the MLflow server or its registry could not be reached or refused
@@ -37,6 +38,10 @@ class ValidationFailed(InputError):
 
 class DownloadError(RepriseError):
     """A source on the network could not be had whole."""
+
+
+class StorageError(RepriseError):
+    """A bucket, or another place on the network that files are shared through, could not be reached, read or written."""
 
 
 class TrainingDiverged(RepriseError):

@@ -18,6 +18,7 @@ from filelock import FileLock, Timeout
 
 from tasks.workspace import home, in_use, is_in_use, is_whole, remove_unused
 
+HANDLE_FILE = "handle.json"
 LEFTOVER_AGE = timedelta(days=1)
 RUNS = "runs"
 logger = logging.getLogger("reprise.results")
@@ -47,6 +48,11 @@ def results_below(folder: Path) -> Iterator[None]:
         yield
     finally:
         _elsewhere.reset(token)
+
+
+def results_are_elsewhere() -> bool:
+    """Tell whether the block is one of `results_below`."""
+    return _elsewhere.get() is not None
 
 
 def result_folders(stage: str, key: str) -> list[Path]:

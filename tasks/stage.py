@@ -20,14 +20,14 @@ from prefect.cache_policies import NO_CACHE  # noqa: TID251
 from configs.schema import Section
 from tasks import handles
 from tasks.handles import StageOutput, StageRecord
-from tasks.results import hold_result, next_result_folder, one_at_a_time, remove_superseded, results_below
+from tasks.results import HANDLE_FILE, next_result_folder, one_at_a_time, remove_superseded, results_below
+from tasks.shared_results import find_result, share_result
 from tasks.workspace import code_version, in_use, published
 
 P = ParamSpec("P")
 Result = TypeVar("Result")
 Output = TypeVar("Output", bound=StageOutput)
 
-HANDLE_FILE = "handle.json"
 logger = logging.getLogger("reprise.stage")
 
 
@@ -84,7 +84,8 @@ def cached_stage(
 
     The function's first parameter is an empty folder to fill; the handle it returns is given the folder's final path.
     The key is the sha256 of the arguments' digests, `identity(*args)` (for what the arguments only point to), and the
-    source code of the function's room and of `uses`. A result that is gone or damaged is built again.
+    source code of the function's room and of `uses`. A result that is gone or damaged is built again. Where `REPRISE_HOME`
+    is a URL, results are shared through it.
     """
 
     def decorate(function: Callable[Concatenate[Path, P], Output]) -> Callable[P, Output]:
@@ -104,18 +105,21 @@ def cached_stage(
             arguments = signature.bind(*args, **kwargs).arguments
             with _timed(name) as note, _present_run() as run, one_at_a_time(name, key := key_of(arguments)):
                 # Hashed here, once: nobody removes it from now on, and its files are read only after that.
-                found = None if run.force else hold_result(name, key, run.held)
-                folder = found or next_result_folder(name, key)
+                found = find_result(name, key, run.held, force=run.force)
+                folder = found.folder or next_result_folder(name, key)
 
                 def fill(*args: P.args, **kwargs: P.kwargs) -> Output:
-                    if found is None:
+                    counts = folder
+                    if found.folder is None:
                         with published(folder) as draft:
                             run.held.enter_context(in_use(draft))
                             handle = function(draft, *args, **kwargs)
-                            handle = handle.model_copy(update={"path": str(folder)})
+                            # The same bytes wherever they are built, so that machines that share them need not exchange them.
+                            handle = handle.model_copy(update={"path": "."})
                             (draft / HANDLE_FILE).write_text(handle.model_dump_json(indent=1))
-                    handle = output.model_validate_json((folder / HANDLE_FILE).read_text())
-                    return handle.model_copy(update={"path": str(folder)})  # the workspace may have been moved
+                        counts = share_result(name, key, folder, found.beyond, run.held)
+                    handle = output.model_validate_json((counts / HANDLE_FILE).read_text())
+                    return handle.model_copy(update={"path": str(counts)})
 
                 fill.__signature__ = signature  # type: ignore[attr-defined]
                 fill.__doc__ = function.__doc__
@@ -125,14 +129,14 @@ def cached_stage(
                     name=name,
                     task_run_name=name,
                     cache_key_fn=lambda *_: prefect_key,
-                    refresh_cache=found is None,
+                    refresh_cache=found.folder is None or found.fetched,
                     persist_result=True,
                     result_serializer="json",
                 )(fill)
                 result: Output = prefect_task(**arguments, return_state=True).result()
-                if found is None:
+                if found.folder is None or found.fetched:
                     remove_superseded(name, key)
-                note["reused"] = found is not None
+                note["reused"] = found.folder is not None
                 return result
 
         return call

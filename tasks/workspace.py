@@ -1,4 +1,4 @@
-"""The folders under REPRISE_HOME: written whole or not at all, checked before they are reused, not removed while in use."""
+"""The workspace's folders: written whole or not at all, checked before they are reused, not removed while in use."""
 
 import fcntl
 import hashlib
@@ -10,12 +10,28 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tasks.errors import InputError
+
 MANIFEST = "manifest.json"
 
 
 def home() -> Path:
-    """Return the workspace: `REPRISE_HOME`, or `.reprise` in the working folder."""
-    return Path(os.environ.get("REPRISE_HOME") or ".reprise").absolute()
+    """Return this machine's workspace: `REPRISE_HOME`, or beside a URL there `REPRISE_LOCAL`; else `.reprise` right here.
+
+    Raises:
+        InputError: `REPRISE_LOCAL` is a URL.
+    """
+    variable = "REPRISE_HOME" if shared_home() is None else "REPRISE_LOCAL"
+    folder = os.environ.get(variable) or ".reprise"
+    if "://" in folder:
+        raise InputError("REPRISE_LOCAL is a URL: it names a folder of this machine")
+    return Path(folder).absolute()
+
+
+def shared_home() -> str | None:
+    """Return the fsspec URL in `REPRISE_HOME`, below which machines share the results of stages; None if it is no URL."""
+    named = os.environ.get("REPRISE_HOME", "")
+    return named if "://" in named else None
 
 
 def sha256_of_file(path: Path) -> str:
@@ -35,9 +51,7 @@ def published(folder: Path) -> Iterator[Path]:
     draft.mkdir()
     try:
         yield draft
-        files = sorted(path for path in draft.rglob("*") if path.is_file())
-        manifest = {path.relative_to(draft).as_posix(): [path.stat().st_size, sha256_of_file(path)] for path in files}
-        (draft / MANIFEST).write_text(json.dumps(manifest, indent=1))
+        (draft / MANIFEST).write_text(json.dumps(describe_files(draft), indent=1))
         if folder.exists() and not is_whole(folder):
             folder.rename(draft.with_suffix(".damaged"))
             shutil.rmtree(draft.with_suffix(".damaged"))
@@ -47,10 +61,26 @@ def published(folder: Path) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
+def describe_files(folder: Path) -> dict[str, tuple[int, str]]:
+    """Return the size in bytes and the sha256 (hex) of each file below a folder, by its path there."""
+    files = sorted(path for path in folder.rglob("*") if path.is_file())
+    return {path.relative_to(folder).as_posix(): (path.stat().st_size, sha256_of_file(path)) for path in files}
+
+
+def read_manifest(folder: Path) -> dict[str, tuple[int, str]]:
+    """Return what `describe_files` said of a folder when it was published.
+
+    Raises:
+        FileNotFoundError: the folder or its manifest is gone.
+        ValueError: the manifest is no JSON.
+    """
+    return {name: (size, digest) for name, (size, digest) in json.loads((folder / MANIFEST).read_text()).items()}
+
+
 def is_whole(folder: Path) -> bool:
     """Tell whether a published folder still holds every file of its manifest, bytes unchanged."""
     try:
-        manifest: dict[str, tuple[int, str]] = json.loads((folder / MANIFEST).read_text())
+        manifest = read_manifest(folder)
     except (FileNotFoundError, NotADirectoryError, ValueError):
         return False
     for name, (size, digest) in manifest.items():

@@ -1,6 +1,7 @@
 import os
 import shutil
 import socket
+import uuid
 from pathlib import Path
 
 import pytest
@@ -12,7 +13,7 @@ DATA = Path(os.environ.get("REPRISE_TEST_DATA") or Path(__file__).resolve().pare
 
 def pytest_configure(config):
     """Tests keep to a workspace of their own, and ask no server that the user's environment names."""
-    for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "REPRISE_HOME", "PREFECT_HOME"):
+    for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "REPRISE_HOME", "REPRISE_LOCAL", "PREFECT_HOME"):
         os.environ.pop(name, None)
 
 
@@ -72,6 +73,37 @@ def unreachable_mlflow(monkeypatch):
         monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{taken.getsockname()[1]}")
         monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
         yield
+
+
+@pytest.fixture(scope="session")
+def s3_server():
+    """A real S3 server on loopback: the variables by which a process reaches it."""
+    from moto.server import ThreadedMotoServer
+
+    server = ThreadedMotoServer("127.0.0.1", port=0, verbose=False)
+    server.start()
+    host, port = server.get_host_and_port()
+    yield {
+        "AWS_ENDPOINT_URL": f"http://{host}:{port}",
+        "AWS_ACCESS_KEY_ID": "test",
+        "AWS_SECRET_ACCESS_KEY": "key-that-is-never-shown",
+        "AWS_DEFAULT_REGION": "us-east-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+        "AWS_MAX_ATTEMPTS": "1",
+    }
+    server.stop()
+
+
+@pytest.fixture
+def s3_bucket(s3_server, monkeypatch):
+    """The URL of a new, empty bucket."""
+    from s3fs import S3FileSystem
+
+    for name, value in s3_server.items():
+        monkeypatch.setenv(name, value)
+    url = f"s3://team-{uuid.uuid4().hex[:8]}"
+    S3FileSystem().mkdir(url)
+    return url
 
 
 @pytest.fixture(scope="session")

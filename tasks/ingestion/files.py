@@ -206,17 +206,26 @@ def _version(told: Mapping[str, Any]) -> tuple[Any, ...] | None:
 
 
 def _means_absent(error: Exception) -> bool:
-    """Tell a missing file from a host that gave no answer, or refused, which fsspec's HTTP reports as a missing file too."""
+    """Tell a missing file from a missing bucket, and from a host that gave no answer or refused, all reported alike."""
     if not isinstance(error, FileNotFoundError):
+        return False
+    if _names_missing_bucket(error):
         return False
     cause = error.__cause__
     unanswered = isinstance(cause, OSError) and not isinstance(cause, FileNotFoundError)
     return not unanswered and getattr(cause, "status", 404) == 404
 
 
+def _names_missing_bucket(error: Exception) -> bool:
+    answer = getattr(error.__cause__, "response", None)
+    return isinstance(answer, Mapping) and answer.get("Error", {}).get("Code") == "NoSuchBucket"
+
+
 def _unreadable(file: Located, error: Exception) -> Exception:
     if _means_absent(error):
         return DataError(f"no such file: {file.name}")
+    if _names_missing_bucket(error):
+        return DataError(f"no such bucket: {file.name}")
     if isinstance(error, IsADirectoryError):
         return DataError(f"{file.name} is a folder, not a file")
     if isinstance(error, NotADirectoryError):
