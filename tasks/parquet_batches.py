@@ -20,12 +20,12 @@ def open_parquet(source: Path | BinaryIO) -> pq.ParquetFile:
     return pq.ParquetFile(source, buffer_size=BUFFER_BYTES)
 
 
-def iterate_batches(file: pq.ParquetFile, rows: int, columns: Sequence[str]) -> Iterator[pa.RecordBatch]:
-    """Yield the columns named in batches of at most so many rows, in row order.
+def iterate_batches(file: pq.ParquetFile, rows: int, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:
+    """Yield the columns named, or all, in batches of at most so many rows, in row order.
 
     Raises:
         OSError, pyarrow.ArrowException: The file is damaged.
     """
     # One call for all row groups would keep some megabytes of each until the last is read.
     for group in range(file.num_row_groups):
-        yield from file.iter_batches(rows, row_groups=[group], columns=list(columns))
+        yield from file.iter_batches(rows, row_groups=[group], columns=columns and list(columns))

@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
-from prefect import task  # noqa: TID251
+from prefect import Task, task  # noqa: TID251
 from prefect.cache_policies import NO_CACHE  # noqa: TID251
 
 from configs.schema import Section
@@ -73,6 +73,20 @@ def stage(name: str) -> Callable[[Callable[P, Result]], Callable[P, Result]]:
                 return prefect_task(*args, **kwargs)
 
         return call
+
+    return decorate
+
+
+def piece(name: str, run_name: str) -> Callable[[Callable[P, Result]], Task[P, Result]]:
+    """Make a function a task to be submitted to a task runner, many times and perhaps to other processes.
+
+    Args:
+        name: what the task is called.
+        run_name: what one run of it is called; names its arguments in braces.
+    """
+
+    def decorate(function: Callable[P, Result]) -> Task[P, Result]:
+        return task(name=name, task_run_name=run_name, cache_policy=NO_CACHE)(function)
 
     return decorate
 

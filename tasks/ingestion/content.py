@@ -26,18 +26,24 @@ def open_content(file: Located, *, zipped: bool) -> Iterator[BinaryIO]:
         DataError: No such file.
         DownloadError: Its host did not deliver it.
     """
-    with open_file(file) as stream:
-        if not zipped:
-            yield stream
-            return
-        unzipped = io.BufferedReader(_Unzipped(stream, file.name), BLOCK_BYTES)
-        try:
-            yield unzipped
-        except DataError:
-            # Damaged bytes may unzip to nonsense: then the damage is what to tell, and the file's end shows it.
-            while unzipped.read(BLOCK_BYTES):
-                pass
-            raise
+    with open_file(file) as stream, unzipped_if(stream, file.name, zipped=zipped) as content:
+        yield content
+
+
+@contextmanager
+def unzipped_if(stream: BinaryIO, where: str, *, zipped: bool) -> Iterator[BinaryIO]:
+    """Do with a stream that is open already what `open_content` does with a file."""
+    if not zipped:
+        yield stream
+        return
+    unzipped = io.BufferedReader(_Unzipped(stream, where), BLOCK_BYTES)
+    try:
+        yield unzipped
+    except DataError:
+        # Damaged bytes may unzip to nonsense: then the damage is what to tell, and the file's end shows it.
+        while unzipped.read(BLOCK_BYTES):
+            pass
+        raise
 
 
 def open_text(stream: BinaryIO, where: str) -> BinaryIO:

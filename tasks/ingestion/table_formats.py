@@ -25,10 +25,8 @@ ROW_BYTES = 1 << 23
 """What a row of CSV, TSV or JSONL may have at the most, and a batch has about."""
 PARQUET_ROWS = 8_192
 
-Columns = dict[str, pa.Array]
 
-
-def read_batches(file: Located, extension: str, wanted: list[str]) -> Iterator[Columns]:
+def read_batches(file: Located, extension: str, wanted: list[str]) -> Iterator[pa.RecordBatch]:
     """Yield a file's rows in order, by batches of the columns wanted.
 
     Args:
@@ -40,21 +38,34 @@ def read_batches(file: Located, extension: str, wanted: list[str]) -> Iterator[C
         DataError: The file is missing, empty or unreadable; a column is missing, or a text is none.
         DownloadError: The file's host did not deliver it.
     """
-    readers: dict[str, Callable[[BinaryIO, list[str], str], Iterator[Columns]]] = {
+    with open_content(file, zipped=extension.endswith(".gz")) as stream:
+        if extension.startswith(".jsonl"):
+            yield from _read_jsonl(stream, wanted, file.name)
+        else:
+            yield from read_columns(stream, extension, wanted, file.name)
+
+
+def read_columns(stream: BinaryIO, extension: str, wanted: list[str] | None, where: str) -> Iterator[pa.RecordBatch]:
+    """Yield the rows of a CSV, TSV or Parquet stream in order, of the columns wanted or, with None, of all as they are.
+
+    The first batch has no rows, so that the columns are known of a table without any, too.
+
+    Raises:
+        DataError: The stream is empty or unreadable; a column is missing, or there twice.
+    """
+    readers: dict[str, Callable[[BinaryIO, list[str] | None, str], Iterator[pa.RecordBatch]]] = {
         ".csv": _read_csv,
         ".tsv": _read_tsv,
-        ".jsonl": _read_jsonl,
         ".parquet": _read_parquet,
     }
-    with open_content(file, zipped=extension.endswith(".gz")) as stream:
-        yield from readers[extension.removesuffix(".gz")](stream, wanted, file.name)
+    return readers[extension.removesuffix(".gz")](stream, wanted, where)
 
 
-def _read_tsv(stream: BinaryIO, wanted: list[str], where: str) -> Iterator[Columns]:
+def _read_tsv(stream: BinaryIO, wanted: list[str] | None, where: str) -> Iterator[pa.RecordBatch]:
     return _read_csv(stream, wanted, where, delimiter="\t")
 
 
-def _read_csv(stream: BinaryIO, wanted: list[str], where: str, delimiter: str = ",") -> Iterator[Columns]:
+def _read_csv(stream: BinaryIO, wanted: list[str] | None, where: str, delimiter: str = ",") -> Iterator[pa.RecordBatch]:
     try:
         reader = pa.csv.open_csv(
             _UncutLineEnds(open_text(stream, where)),
@@ -62,9 +73,11 @@ def _read_csv(stream: BinaryIO, wanted: list[str], where: str, delimiter: str = 
             pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
             pa.csv.ConvertOptions(default_column_type=pa.string()),
         )
-        _check_columns(reader.schema.names, wanted, where)
+        names = reader.schema.names
+        _check_columns(names, wanted or names, where)
+        yield pa.RecordBatch.from_pylist([], reader.schema).select(wanted or names)
         for batch in reader:
-            yield {name: batch[name] for name in wanted}
+            yield batch.select(wanted or names)
     except pa.ArrowInvalid as error:
         reason = _one_line(error)
         if "straddles two block boundaries" in reason:
@@ -89,14 +102,14 @@ class _UncutLineEnds(io.RawIOBase):
         return len(block)
 
 
-def _read_jsonl(stream: BinaryIO, wanted: list[str], where: str) -> Iterator[Columns]:
+def _read_jsonl(stream: BinaryIO, wanted: list[str], where: str) -> Iterator[pa.RecordBatch]:
     text_column, *word_columns = wanted
     texts = _JsonTexts(text_column, where)
     seen: dict[str, None] = {}
-    for rows in _read_objects(open_text(stream, where), where):
+    for _, rows in read_objects(open_text(stream, where), where):
         seen.update(dict.fromkeys(chain.from_iterable(rows)))
         words = {name: pa.array([_word(row.get(name)) for row in rows], pa.string()) for name in word_columns}
-        yield {text_column: texts.build([row.get(text_column) for row in rows])} | words
+        yield pa.RecordBatch.from_pydict({text_column: texts.build([row.get(text_column) for row in rows])} | words)
     _check_columns(list(seen), wanted, where)
     texts.check()
 
@@ -106,8 +119,15 @@ def _word(value: Any) -> str | None:
     return None if value is None or value != value else str(value)
 
 
-def _read_objects(stream: BinaryIO, where: str) -> Iterator[list[dict[str, Any]]]:
-    rows, size, number = [], 0, 0
+def read_objects(stream: BinaryIO, where: str) -> Iterator[tuple[list[bytes], list[dict[str, Any]]]]:
+    """Yield the lines of a stream of JSON objects that are not blank, as they are written and as they are read, in batches.
+
+    Raises:
+        DataError: A line is too long, or holds no JSON object; names the first.
+    """
+    lines: list[bytes] = []
+    rows: list[dict[str, Any]] = []
+    size, number = 0, 0
     # Not splitlines, which would cut a text at the line separators that JSON allows in strings.
     while line := stream.readline(ROW_BYTES):
         number += 1
@@ -123,12 +143,13 @@ def _read_objects(stream: BinaryIO, where: str) -> Iterator[list[dict[str, Any]]
             raise DataError(f"{where} cannot be read: line {number} is not JSON ({error})") from error
         if not isinstance(row, dict):
             raise DataError(f"{where} cannot be read: line {number} is not a JSON object")
+        lines.append(line)
         rows.append(row)
         size += len(line)
         if size >= ROW_BYTES:
-            yield rows
-            rows, size = [], 0
-    yield rows
+            yield lines, rows
+            lines, rows, size = [], [], 0
+    yield lines, rows
 
 
 class _JsonTexts:
@@ -164,7 +185,7 @@ class _JsonTexts:
             raise DataError(f"{self._told} half a surrogate pair in {self._halves}")
 
 
-def _read_parquet(stream: BinaryIO, wanted: list[str], where: str) -> Iterator[Columns]:
+def _read_parquet(stream: BinaryIO, wanted: list[str] | None, where: str) -> Iterator[pa.RecordBatch]:
     if not stream.seekable():
         home().mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=home()) as unzipped:
@@ -176,10 +197,12 @@ def _read_parquet(stream: BinaryIO, wanted: list[str], where: str) -> Iterator[C
     rows = 0
     try:
         file = open_parquet(stream)
-        _check_columns(file.schema_arrow.names, wanted, where)
+        names = file.schema_arrow.names
+        _check_columns(names, wanted or names, where)
+        yield pa.RecordBatch.from_pylist([], file.schema_arrow).select(wanted or names)
         for batch in iterate_batches(file, PARQUET_ROWS, wanted):
             pa.Table.from_batches([batch]).validate(full=True)
-            yield {name: batch[name] for name in wanted}
+            yield batch
             rows += len(batch)
     except (pa.ArrowException, OSError) as error:
         place = f" after row {rows}" if rows else ""

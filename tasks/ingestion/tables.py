@@ -100,7 +100,7 @@ def _read_table(
     columns = [data.text_column, data.label_column, *([data.split_column] if data.split_column else [])]
     for batch in read_batches(file, table_extension(file.name) or "", columns):
         texts = batch[data.text_column]
-        if not (_is_text(texts.type) or pa.types.is_null(texts.type)):
+        if not (is_text(texts.type) or pa.types.is_null(texts.type)):
             raise DataError(f"{file.name}: column '{data.text_column}' holds {texts.type}, not text")
         writer.write_batch(pa.record_batch([texts.cast(pa.string())], SPOOLED))
         labels.add(batch[data.label_column])
@@ -118,6 +118,7 @@ def _spooled_texts(spool: BinaryIO) -> Iterator[pa.Array]:
             yield batch["text"]
 
 
-def _is_text(kind: pa.DataType) -> bool:
+def is_text(kind: pa.DataType) -> bool:
+    """Tell whether a column of this type holds strings."""
     kind = kind.value_type if pa.types.is_dictionary(kind) else kind
     return bool(pa.types.is_string(kind) or pa.types.is_large_string(kind) or pa.types.is_string_view(kind))
