@@ -14,7 +14,7 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
-from prefect import task  # noqa: TID251
+from prefect import Task, task  # noqa: TID251
 from prefect.cache_policies import NO_CACHE  # noqa: TID251
 
 from configs.schema import Section
@@ -75,6 +75,11 @@ def stage(name: str) -> Callable[[Callable[P, Result]], Callable[P, Result]]:
         return call
 
     return decorate
+
+
+def submitted_stage(name: str) -> Callable[[Callable[P, Result]], Task[P, Result]]:
+    """Make a function a stage that runs each time a flow submits it, with `.submit(...)`, where the flow's task runner says."""
+    return task(name=name, cache_policy=NO_CACHE)
 
 
 def cached_stage(
