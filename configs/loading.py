@@ -1,6 +1,6 @@
 """Reading a configuration: YAML, then overrides, then the schema."""
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
 from typing import Any
@@ -14,25 +14,30 @@ from tasks.errors import ConfigError
 Tree = dict[str, Any]
 
 
-def preset_names() -> list[str]:
-    """Return the names of the shipped presets, sorted."""
-    return sorted(Path(entry.name).stem for entry in resources.files("configs").iterdir() if entry.name.endswith(".yaml"))
+def preset_names(folder: str = "") -> list[str]:
+    """Return the names of the shipped presets, or of those in a folder beside them, sorted."""
+    entries = (resources.files("configs") / folder).iterdir()
+    return sorted(Path(entry.name).stem for entry in entries if entry.name.endswith(".yaml"))
 
 
-def read_config(name_or_file: str) -> Tree:
+def read_config(name_or_file: str, folder: str = "") -> Tree:
     """Read a preset by its name, or a YAML file by its path, as an unchecked tree.
+
+    Args:
+        name_or_file: the one or the other.
+        folder: where the presets lie, beside those of a training.
 
     Raises:
         ConfigError: there is no such preset or file, or it is not a YAML mapping.
     """
-    if name_or_file in preset_names():
-        text = resources.files("configs").joinpath(f"{name_or_file}.yaml").read_text(encoding="utf-8")
+    if name_or_file in preset_names(folder):
+        text = (resources.files("configs") / folder / f"{name_or_file}.yaml").read_text(encoding="utf-8")
     else:
         try:
             text = Path(name_or_file).read_text(encoding="utf-8")
         except FileNotFoundError:
             raise ConfigError(
-                f"no configuration {name_or_file!r}: give a YAML file or one of {', '.join(preset_names())}"
+                f"no configuration {name_or_file!r}: give a YAML file or one of {', '.join(preset_names(folder))}"
             ) from None
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot read configuration {name_or_file}: {error}") from error
@@ -63,8 +68,26 @@ def override(tree: Tree, assignments: Iterable[str]) -> Tree:
         keys = path.strip().split(".")
         if not equals or len(keys) < 2 or not all(keys):
             raise ConfigError(f"--set {assignment!r}: write section.key=value, as in training.epochs=3")
-        result = _with_value(result, keys, _parse_yaml(value, f"--set {path}"), assignment)
+        try:
+            result = with_value(result, keys, _parse_yaml(value, f"--set {path}"))
+        except ConfigError as error:
+            raise ConfigError(f"--set {assignment!r}: {error}") from None
     return result
+
+
+def with_value(tree: Tree, keys: Sequence[str], value: Any) -> Tree:
+    """Return the tree with another value at a path; the sections that lead there are made.
+
+    Raises:
+        ConfigError: the path runs through something that is no section.
+    """
+    head, *rest = keys
+    if not rest:
+        return {**tree, head: value}
+    below = tree.get(head)
+    if below is not None and not isinstance(below, dict):
+        raise ConfigError(f"{head} is a value, not a section")
+    return {**tree, head: with_value(below or {}, rest, value)}
 
 
 def check_config(tree: Mapping[str, Any], origin: str) -> Config:
@@ -94,16 +117,6 @@ def _parse_yaml(text: str, origin: str) -> Any:
         mark = getattr(error, "problem_mark", None)
         where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
         raise ConfigError(f"{origin}: not valid YAML{where}: {getattr(error, 'problem', None) or 'unreadable'}") from None
-
-
-def _with_value(tree: Tree, keys: list[str], value: Any, assignment: str) -> Tree:
-    head, *rest = keys
-    if not rest:
-        return {**tree, head: value}
-    below = tree.get(head)
-    if below is not None and not isinstance(below, dict):
-        raise ConfigError(f"--set {assignment!r}: {head} is a value, not a section")
-    return {**tree, head: _with_value(below or {}, rest, value, assignment)}
 
 
 def first_fault(error: ValidationError) -> str:

@@ -15,7 +15,14 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from configs.environment import set_library_defaults
-from flows import cache_commands, noise_commands, promotion_commands, reproduction_commands, scoring_commands
+from flows import (
+    cache_commands,
+    noise_commands,
+    promotion_commands,
+    reproduction_commands,
+    scoring_commands,
+    sweep_commands,
+)
 from flows.configuring import resolve_config
 from flows.options import AsJson, Model
 from flows.starting import EVALUATION_IMPORTS, TRAINING_IMPORTS, running_prefect
@@ -236,6 +243,7 @@ for command in (
     reproduction_commands.reproduce,
     noise_commands.noise,
     scoring_commands.score,
+    sweep_commands.sweep,
 ):
     app.command()(command)
 

@@ -6,7 +6,8 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from prefect.runtime import flow_run
 
 from configs.schema import Config
-from tasks.report import RunResult, write_report
+from configs.sweep import SweepConfig
+from tasks.report import RunResult, SweepResult, write_report
 
 
 def name_training_run() -> str:
@@ -25,3 +26,14 @@ def publish_result(result: RunResult, config: Config) -> None:
     )
     if result.run.url is not None:
         create_link_artifact(result.run.url, link_text=f"MLflow run {result.run.name}", key="mlflow-run")
+
+
+def publish_sweep(result: SweepResult, sweep: SweepConfig) -> None:
+    """Publish the trial that a sweep chose, and the version that was trained with its values."""
+    version = result.training.version
+    create_table_artifact(
+        [{"key": key, "value": value} for key, value in result.best.params.items()],
+        key="best-trial",
+        description=f"Trial {result.best.number} of sweep {sweep.name}, {sweep.metric} {result.best.value}: "
+        f"{version.name} version {version.version}",
+    )

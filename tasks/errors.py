@@ -8,6 +8,8 @@ RepriseError          anything that stopped the work; the command exits 1
   DownloadError       a source on the network that could not be had whole
   StorageError        a bucket, or the like, that could not be reached, read or written
   TrainingDiverged    a loss that is no longer finite
+  TrialPruned         a trial of a sweep that is not worth its further epochs
+  TrialFailed         a trial of a sweep whose own process could not train it
   ModelMismatch       a model that does not give the scores, or hold the files, that it should
   RegistryError       the MLflow server or its registry could not be reached or refused
     UnsettledAlias    a version is champion by the ledger, and its alias could not be set
@@ -46,6 +48,14 @@ class StorageError(RepriseError):
 
 class TrainingDiverged(RepriseError):
     """The loss is no longer finite."""
+
+
+class TrialPruned(RepriseError):
+    """A trial of a sweep is not worth its further epochs."""
+
+
+class TrialFailed(RepriseError):
+    """A trial of a sweep could not be trained by its own process."""
 
 
 class ModelMismatch(RepriseError):

@@ -303,3 +303,19 @@ class Reproduction(Handle):
     expected_sha256: str
     differs: str | None
     circumstances: tuple[str, ...]
+
+
+class TrialOutcome(Handle):
+    """What became of a sweep's trial: `params` by dotted key, `value` of the sweep's metric, and the epochs that it ran.
+
+    A pruned trial's `value` is that of its last epoch; a failed one has none. `run_id` is None where it failed before its
+    MLflow run began.
+    """
+
+    number: int
+    state: Literal["complete", "pruned", "failed"]
+    value: float | None
+    params: dict[str, bool | int | float | str | None]
+    epochs: int
+    run_id: str | None
+    error: str | None

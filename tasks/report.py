@@ -16,6 +16,7 @@ from tasks.handles import (
     StageRecord,
     TrackedRun,
     TrainedModel,
+    TrialOutcome,
     ValidationReport,
 )
 from tasks.markdown import table
@@ -35,6 +36,14 @@ class RunResult(NamedTuple):
     version: ModelVersion
     decision: Decision
     stages: Sequence[StageRecord]
+
+
+class SweepResult(NamedTuple):
+    """A sweep's MLflow run, its best trial, and the training that followed it."""
+
+    run: TrackedRun
+    best: TrialOutcome
+    training: RunResult
 
 
 def headline(result: RunResult) -> str:

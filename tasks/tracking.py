@@ -7,7 +7,7 @@ import logging
 import os
 import re
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -25,6 +25,7 @@ from mlflow.exceptions import MlflowException  # noqa: TID251
 from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode  # noqa: TID251
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor  # noqa: TID251
 from mlflow.utils.mlflow_tags import (  # noqa: TID251
+    MLFLOW_PARENT_RUN_ID,
     MLFLOW_RUN_NOTE,
     MLFLOW_SOURCE_NAME,
     MLFLOW_SOURCE_TYPE,
@@ -35,7 +36,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from configs.loading import flatten
 from configs.schema import Config, TrackingConfig
 from tasks.circumstances import read_circumstances
-from tasks.errors import RegistryError
+from tasks.errors import RegistryError, TrialPruned
 from tasks.handles import Evaluation, PaddedReviews, Reviews, Split, StageRecord, TrackedRun, TrainedModel, ValidationReport
 from tasks.results import RUNS
 from tasks.workspace import home, in_use, is_in_use, sha256_of_file
@@ -137,10 +138,18 @@ def every_page(search: Callable[..., Any], *arguments: object) -> Iterator[Any]:
 
 
 @contextmanager
-def training_run(config: Config, *, name: str, tags: Mapping[str, str]) -> Iterator[TrackedRun]:
+def training_run(
+    config: Config, *, name: str, tags: Mapping[str, str], parent: TrackedRun | None = None
+) -> Iterator[TrackedRun]:
     """Yield a new MLflow run with the configuration and its circumstances recorded.
 
-    The run ends FINISHED with the block, FAILED with its error as the tag `error`, or KILLED by an interrupt.
+    The run ends FINISHED with the block, FAILED with its error as the tag `error`, or KILLED by an interrupt or a pruner.
+
+    Args:
+        config: what is recorded as the run's parameters.
+        name: the run's.
+        tags: further tags.
+        parent: the run that this one is shown below.
 
     Raises:
         RegistryError: MLflow could not be reached, or refused.
@@ -150,6 +159,9 @@ def training_run(config: Config, *, name: str, tags: Mapping[str, str]) -> Itera
     source = {MLFLOW_SOURCE_NAME: "reprise", MLFLOW_SOURCE_TYPE: "LOCAL", MLFLOW_USER: getpass.getuser()}
     all_tags = {**source, **read_circumstances(), **tags}
     with reaching_mlflow():
+        if parent is not None:
+            client.get_run(parent.run_id)  # a worker elsewhere may have been told of another store, or of none
+            all_tags[MLFLOW_PARENT_RUN_ID] = parent.run_id
         experiment_id = ensure_experiment(client, config.experiment)
         run_id = client.create_run(experiment_id, run_name=name, tags=all_tags).info.run_id
     try:
@@ -172,7 +184,8 @@ def training_run(config: Config, *, name: str, tags: Mapping[str, str]) -> Itera
             client.log_metric(run_id, "seconds/total", time.perf_counter() - start)
             client.set_terminated(run_id, RunStatus.to_string(RunStatus.FINISHED))
     except BaseException as error:
-        status = RunStatus.to_string(RunStatus.FAILED if isinstance(error, Exception) else RunStatus.KILLED)
+        failed = isinstance(error, Exception) and not isinstance(error, TrialPruned)
+        status = RunStatus.to_string(RunStatus.FAILED if failed else RunStatus.KILLED)
         try:
             _end_run(client, run_id, status, f"{type(error).__name__}: {error}")
         except RegistryError as unreachable:  # must not hide what went wrong first
@@ -181,7 +194,10 @@ def training_run(config: Config, *, name: str, tags: Mapping[str, str]) -> Itera
 
 
 def end_abandoned_runs() -> list[dict[str, str]]:
-    """End as FAILED the runs whose process, on this machine and workspace, was killed before it could; return their tags.
+    """End as FAILED the runs whose process, on this machine and workspace, was killed before it could.
+
+    Returns:
+        The tags of those that are no other run's child: a child's flow run may well go on.
 
     Raises:
         RegistryError: MLflow could not be reached, or refused.
@@ -198,8 +214,23 @@ def end_abandoned_runs() -> list[dict[str, str]]:
         if folder.is_dir() and not is_in_use(folder):
             logger.warning("run %s was killed before it could end: it is now FAILED", run.info.run_id)
             _end_run(client, run.info.run_id, RunStatus.to_string(RunStatus.FAILED), "its process was killed")
-            abandoned.append(dict(run.data.tags))
+            if MLFLOW_PARENT_RUN_ID not in run.data.tags:
+                abandoned.append(dict(run.data.tags))
     return abandoned
+
+
+def end_killed_runs(run_ids: Iterable[str]) -> None:
+    """End as KILLED the runs that are known to have lost their process, where they have not ended.
+
+    Raises:
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    client = connect()
+    for run_id in run_ids:
+        with reaching_mlflow():
+            running = client.get_run(run_id).info.status == RunStatus.to_string(RunStatus.RUNNING)
+        if running:
+            _end_run(client, run_id, RunStatus.to_string(RunStatus.KILLED), "its process was killed")
 
 
 def run_folder(run_id: str) -> Path:
@@ -322,6 +353,24 @@ def log_outcome(
         _log_metrics(run, {"memory/peak_mebibytes": max(record.peak_mebibytes for record in stages)})
         reused = ", ".join(record.stage for record in stages if record.reused)
         _set_tags(run, {MLFLOW_RUN_NOTE: description, "stages.reused": reused or "none", **tags})
+
+
+def log_result(run: TrackedRun, *, figures: Mapping[str, float] | None = None, tags: Mapping[str, str] | None = None) -> None:
+    """Log what came of a run."""
+    with reaching_mlflow():
+        _log_metrics(run, figures or {})
+        _set_tags(run, tags or {})
+
+
+def log_sweep(
+    run: TrackedRun, *, description: str, figures: Path, metrics: Mapping[str, float], tags: Mapping[str, str]
+) -> None:
+    """Log a sweep's description, the folder of its figures, and its best trial."""
+    with reaching_mlflow():
+        MlflowClient().log_artifacts(run.run_id, str(figures), "figures")
+        MlflowClient().log_text(run.run_id, description, "report.md")
+        _log_metrics(run, metrics)
+        _set_tags(run, {MLFLOW_RUN_NOTE: description, **tags})
 
 
 def _log_metrics(run: TrackedRun, figures: Mapping[str, float], step: int = 0) -> None:

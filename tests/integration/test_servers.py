@@ -4,14 +4,9 @@ The tests stand in the order of their story, and share its servers.
 """
 
 import json
-import os
-import signal
-import urllib.request
 
 import pytest
 
-from tasks.errors import RegistryError
-from tests.benchmarks.race import race
 from tests.integration.topology import VARIABLES, postgres_binaries, running_topology
 
 MODEL = "slice-lstm"

@@ -44,7 +44,11 @@ MARK = "REPRISE_TOPOLOGY"
 def postgres_binaries() -> Path | None:
     """Return the folder of the newest PostgreSQL of Debian, or of the one in the PATH; None where there is none."""
     found = [*Path("/usr/lib/postgresql").glob("*/bin/initdb"), *map(Path, filter(None, [shutil.which("initdb")]))]
-    return max(found, key=lambda path: (path.parents[1].name.isdigit(), path.parents[1].name), default=Path()).parent if found else None
+    return (
+        max(found, key=lambda path: (path.parents[1].name.isdigit(), path.parents[1].name), default=Path()).parent
+        if found
+        else None
+    )
 
 
 class Topology:
@@ -165,7 +169,7 @@ class Topology:
                 stdout=log,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                preexec_fn=_end_with_parent,  # noqa: PLW1509
+                preexec_fn=_end_with_parent,
                 **{"cwd": self.folder} | options,
             )
 

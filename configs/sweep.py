@@ -1,0 +1,137 @@
+"""The schema of a sweep: what is searched, how, and where its trials run."""
+
+import re
+from typing import Annotated, Any, Literal, Self
+
+from pydantic import AfterValidator, Field, ValidationError, field_validator, model_validator
+
+from configs.loading import Tree, first_fault, with_value
+from configs.runners import RunnerConfig
+from configs.schema import Config, Positive, Section
+from tasks.errors import ConfigError
+
+SEARCHED_SECTIONS = ("padding", "model", "training")
+PRESETS = "sweeps"
+
+Number = int | float
+Scalar = bool | int | float | str | None
+
+
+def _refuse_passwords(url: str) -> str:
+    if re.search(r"://[^/@\s]*:[^/@\s]*@", url) or re.search(r"[?&]password=", url):
+        raise ValueError(
+            "a password in a URL would be recorded with the sweep: give it by the environment (PGPASSWORD) or a password file"
+        )
+    if "://" not in url:
+        raise ValueError("not a database URL such as postgresql+psycopg://user@host/optuna")
+    return url
+
+
+class Searched(Section):
+    """What values a key may take: `choices`, or the range from `low` to `high`, in multiples of `step` or by its logarithm."""
+
+    low: Number | None = None
+    high: Number | None = None
+    log: bool = False
+    step: Annotated[Number, Field(gt=0)] | None = None
+    choices: Annotated[list[Scalar], Field(min_length=1)] | None = None
+
+    @model_validator(mode="after")
+    def _range_or_choices(self) -> Self:
+        if self.choices is not None:
+            if (self.low, self.high, self.log, self.step) != (None, None, False, None):
+                raise ValueError("either choices, or low and high")
+            return self
+        if self.low is None or self.high is None:
+            raise ValueError("give low and high, or choices")
+        if not self.low < self.high:
+            raise ValueError(f"low {self.low} is not below high {self.high}")
+        if self.log and (self.step is not None or self.low <= 0):
+            raise ValueError("log takes a low above 0, and no step")
+        return self
+
+    def extremes(self) -> list[Scalar]:
+        """Return the values that must be valid for all others to be: both ends and the one after the first, or every choice."""
+        if self.choices is not None:
+            return self.choices
+        between = [] if self.step is None or self.low is None else [self.low + self.step]
+        return [self.low, self.high, *between]
+
+
+class SweepConfig(Section):
+    """A study of `trials` trainings that differ in the keys of `space`, chosen by a figure of the validation split.
+
+    `name` is the study's: a sweep of a name that is there already is continued. `storage` is a database's URL, by SQLAlchemy;
+    without one the study is a file in the workspace. The first `startup_trials` are drawn at random, and none is pruned
+    before so many have ended, nor before its epoch `warmup_epochs`. `threads` are TensorFlow's in one trial; without a number,
+    the cores of its machine divided by `runner.workers`.
+    """
+
+    name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+    trials: Positive
+    metric: Literal["val_loss", "val_accuracy"] = "val_loss"
+    sampler: Literal["tpe", "random"] = "tpe"
+    seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    pruner: Literal["median", "hyperband", "none"] = "median"
+    startup_trials: Positive = 5
+    warmup_epochs: Positive = 1
+    space: Annotated[dict[str, Searched], Field(min_length=1)]
+    threads: Positive | None = None
+    storage: Annotated[str, AfterValidator(_refuse_passwords)] | None = None
+    runner: RunnerConfig = RunnerConfig()
+
+    @field_validator("space")
+    @classmethod
+    def _space_fits_the_schema(cls, space: dict[str, Searched]) -> dict[str, Searched]:
+        for key, searched in space.items():
+            if key.split(".")[0] not in SEARCHED_SECTIONS:
+                raise ValueError(f"{key}: only keys of {', '.join(SEARCHED_SECTIONS)} can be searched")
+            for value in searched.extremes():
+                _check_value(key, value)
+        return space
+
+
+def with_values(config: Config, values: dict[str, Any]) -> Config:
+    """Return the configuration with the value of each dotted key.
+
+    Raises:
+        ConfigError: the values do not go together.
+    """
+    tree: Tree = config.model_dump()
+    for key, value in values.items():
+        tree = with_value(tree, key.split("."), value)
+    try:
+        return Config.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(first_fault(error)) from None
+
+
+def value_of(config: Config, key: str) -> Any:
+    """Return the value of a dotted key."""
+    value: Any = config
+    for name in key.split("."):
+        value = getattr(value, name)
+    return value
+
+
+def check_sweep(tree: Tree, origin: str) -> SweepConfig:
+    """Validate a tree against the schema.
+
+    Raises:
+        ConfigError: one line that names the first wrong key by its path, and how many more are wrong.
+    """
+    try:
+        return SweepConfig.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(f"{origin}: {first_fault(error)}") from None
+
+
+def _check_value(key: str, value: Scalar) -> None:
+    """Have the schema refuse a value that no training could have."""
+    alone = with_value({"data": {"source": "sample"}}, key.split("."), value)
+    try:
+        found = value_of(Config.model_validate(alone), key)
+    except ValidationError as error:
+        raise ValueError(first_fault(error)) from None
+    if isinstance(found, Section):
+        raise ValueError(f"{key}: a section, and not a key")

@@ -1,0 +1,77 @@
+"""The sweep flow: ingest -> validate -> pad -> many trials side by side -> the best one trained, evaluated and registered."""
+
+import logging
+from collections.abc import Mapping
+
+from prefect import flow
+from prefect.futures import as_completed
+from prefect.runtime import flow_run
+
+from configs.schema import Config
+from configs.sweep import SweepConfig, with_values
+from flows.publishing import publish_sweep
+from flows.recovery import recover_killed_runs
+from flows.runners import task_runner
+from flows.training import training
+from tasks.handles import PaddedReviews, Reviews, TrackedRun, ValidationReport
+from tasks.ingestion.task import ingest
+from tasks.padding.task import pad_reviews
+from tasks.registration.sealing import refuse_opening
+from tasks.report import SweepResult
+from tasks.search.report import trial_line
+from tasks.search.storage import study_alone
+from tasks.search.task import conclude, open_trials, run_trial
+from tasks.stage import recorded_stages
+from tasks.tracking import log_datasets, log_result, training_run
+from tasks.validation.task import validate_padded, validate_reviews
+from tasks.validation.verdict import require_passed
+
+logger = logging.getLogger("reprise.sweep")
+
+
+@flow(name="sweep", flow_run_name="sweep {sweep.name}")
+def sweep(config: Config, sweep: SweepConfig) -> SweepResult:
+    """Try values of the sweep's space, each trial a training that never opens the test split, and train with the best.
+
+    Args:
+        config: all that the trials have in common.
+        sweep: what differs between them, and where they run.
+    """
+    recover_killed_runs()
+    refuse_opening(config.registered_model, config.evaluation.audit_fraction)
+    tags = {"prefect.flow_run_id": str(flow_run.id), "sweep": sweep.name}
+    with study_alone(sweep), recorded_stages(), training_run(config, name=flow_run.name, tags=tags) as run:
+        reviews = ingest(config.data)
+        validation = validate_reviews(reviews, config.validation)
+        log_datasets(run, reviews, validation)
+        require_passed(validation)
+        padded = pad_reviews(reviews, validation, config.padding)
+        require_passed(validate_padded(padded))
+
+        while missing := open_trials(sweep, config, reviews):
+            side_by_side = trials.with_options(task_runner=task_runner(sweep.runner))
+            side_by_side(missing, sweep, config, reviews, validation, padded, run, tags)
+        best = conclude(sweep, config, run)
+
+        chosen = {"sweep": sweep.name, "sweep.run_id": run.run_id, "sweep.trial": str(best.number)}
+        result = SweepResult(run, best, training(with_values(config, best.params), tags=chosen))
+        log_result(run, tags={"sweep.version": result.training.version.version})
+        publish_sweep(result, sweep)
+    return result
+
+
+@flow(name="trials", flow_run_name="trials of {sweep.name}")
+def trials(
+    number: int,
+    sweep: SweepConfig,
+    config: Config,
+    reviews: Reviews,
+    validation: ValidationReport,
+    padded: PaddedReviews,
+    run: TrackedRun,
+    tags: Mapping[str, str],
+) -> None:
+    """Run so many trials, as many at once as the task runner takes."""
+    running = [run_trial.submit(sweep, config, reviews, validation, padded, run, tags) for _ in range(number)]
+    for trial in as_completed(running):
+        logger.info("%s", trial_line(trial.result(), sweep))

@@ -1,0 +1,61 @@
+"""From padded reviews to a trained network: what the training stage and a sweep's trials have in common."""
+
+import logging
+from typing import NamedTuple
+
+import keras
+import numpy as np
+
+from configs.schema import ModelConfig, PaddingConfig, TrainingConfig
+from tasks.handles import PaddedReviews, Split
+from tasks.training.batches import Rows
+from tasks.training.fitting import FitResult, OnEpoch, fit, make_repeatable
+from tasks.training.lstm import TrimmedNetwork
+from tasks.training.network import build_network, compile_network, summarize
+
+logger = logging.getLogger("reprise.training")
+
+
+class Trained(NamedTuple):
+    """A trained network, and how it came to be."""
+
+    network: keras.Sequential
+    fitted: FitResult
+
+
+def train_network(
+    padded: PaddedReviews,
+    padding: PaddingConfig,
+    model: ModelConfig,
+    training: TrainingConfig,
+    *,
+    verbosity: int,
+    on_epoch: OnEpoch,
+) -> Trained:
+    """Build a network and train it on the train split, measured on the validation split; the test split is not opened.
+
+    What comes out depends on the arguments alone, and not on what this process has trained before.
+
+    Args:
+        padded: padded ids, lengths and labels by split.
+        padding: how they were padded.
+        model: the network.
+        training: how it is trained.
+        verbosity: 0 silent, 1 a progress bar per epoch, 2 a line per epoch.
+        on_epoch: called after each epoch, as by `fit`; what it raises ends the training.
+
+    Raises:
+        TrainingDiverged: the loss is no longer finite.
+        ConfigError: padding and masking do not go together.
+    """
+
+    def load(split: Split) -> Rows:
+        return Rows(*(np.load(padded.file(f"{name}_{split}.npy"), mmap_mode="r") for name in ("ids", "lengths", "labels")))
+
+    make_repeatable(training)
+    network = build_network(model, vocabulary_size=padded.vocabulary_size, maxlen=padded.maxlen, padding=padding.padding)
+    trimmed = TrimmedNetwork(network, training.shards)
+    compile_network(trimmed, training)
+    logger.info("%s", summarize(network))
+    fitted = fit(trimmed, load("train"), load("validation"), training, verbosity=verbosity, on_epoch=on_epoch)
+    return Trained(network, fitted)
