@@ -3,37 +3,42 @@
 from collections.abc import Iterable, Mapping
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
-from configs.schema import Config
+from configs.schema import Config, Section
 from tasks.errors import ConfigError
 
 Tree = dict[str, Any]
+Checked = TypeVar("Checked", bound=Section)
 
 
-def preset_names() -> list[str]:
-    """Return the names of the shipped presets, sorted."""
-    return sorted(Path(entry.name).stem for entry in resources.files("configs").iterdir() if entry.name.endswith(".yaml"))
+def preset_names(folder: str = "") -> list[str]:
+    """Return the names of the presets shipped in `configs/`, or in a folder below it, sorted."""
+    presets = resources.files("configs").joinpath(folder).iterdir()
+    return sorted(Path(entry.name).stem for entry in presets if entry.name.endswith(".yaml"))
 
 
-def read_config(name_or_file: str) -> Tree:
+def read_config(name_or_file: str, folder: str = "") -> Tree:
     """Read a preset by its name, or a YAML file by its path, as an unchecked tree.
+
+    Args:
+        name_or_file: which.
+        folder: the folder below `configs/` that holds the presets.
 
     Raises:
         ConfigError: there is no such preset or file, or it is not a YAML mapping.
     """
-    if name_or_file in preset_names():
-        text = resources.files("configs").joinpath(f"{name_or_file}.yaml").read_text(encoding="utf-8")
+    names = preset_names(folder)
+    if name_or_file in names:
+        text = resources.files("configs").joinpath(folder, f"{name_or_file}.yaml").read_text(encoding="utf-8")
     else:
         try:
             text = Path(name_or_file).read_text(encoding="utf-8")
         except FileNotFoundError:
-            raise ConfigError(
-                f"no configuration {name_or_file!r}: give a YAML file or one of {', '.join(preset_names())}"
-            ) from None
+            raise ConfigError(f"no configuration {name_or_file!r}: give a YAML file or one of {', '.join(names)}") from None
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot read configuration {name_or_file}: {error}") from error
     return parse_config(text, name_or_file)
@@ -68,13 +73,18 @@ def override(tree: Tree, assignments: Iterable[str]) -> Tree:
 
 
 def check_config(tree: Mapping[str, Any], origin: str) -> Config:
-    """Validate a tree against the schema.
+    """Validate the tree of a training's configuration; as `check_section`."""
+    return check_section(tree, origin, Config)
+
+
+def check_section(tree: Mapping[str, Any], origin: str, schema: type[Checked]) -> Checked:
+    """Validate a tree against a schema.
 
     Raises:
         ConfigError: one line that names the first wrong key by its path, and how many more are wrong.
     """
     try:
-        return Config.model_validate(tree)
+        return schema.model_validate(tree)
     except ValidationError as error:
         raise ConfigError(f"{origin}: {first_fault(error)}") from None
 
