@@ -1,7 +1,18 @@
 """The automations that the Prefect server carries out for Reprise, and their installation."""
 
+from datetime import timedelta
+
 from prefect.automations import Automation
 from prefect.client.orchestration import get_client
+from prefect.client.schemas.objects import StateType
+from prefect.events.actions import ChangeFlowRunState
+from prefect.events.schemas.automations import EventTrigger, Posture
+from prefect.events.schemas.events import ResourceSpecification
+
+from configs.schedule import HeartbeatConfig
+
+RUN_TAG = "reprise"
+"""Stands on every run of ours, so that automations leave the runs of others on the same server alone."""
 
 
 def install(automation: Automation) -> None:
@@ -13,3 +24,28 @@ def install(automation: Automation) -> None:
         automation.update()
     else:
         automation.create()
+
+
+def heartbeat_automation(heartbeat: HeartbeatConfig) -> Automation:
+    """Return the automation that has Prefect call a run Crashed once it has missed its heartbeats.
+
+    Any other event of the run counts as a sign of life, and so do the states that it ends in.
+    """
+    silence = heartbeat.seconds * heartbeat.missed
+    return Automation(
+        name="reprise: a run without a heartbeat has crashed",
+        description=f"A run of Reprise that was not heard of for {silence} s.",
+        trigger=EventTrigger(
+            after={"prefect.flow-run.heartbeat"},
+            expect={"prefect.flow-run.*"},
+            match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
+            match_related=ResourceSpecification(
+                {"prefect.resource.role": ["tag"], "prefect.resource.id": [f"prefect.tag.{RUN_TAG}"]}
+            ),
+            for_each={"prefect.resource.id"},
+            posture=Posture.Proactive,
+            threshold=1,
+            within=timedelta(seconds=silence),
+        ),
+        actions=[ChangeFlowRunState(state=StateType.CRASHED, message=f"No heartbeat for {silence} s: its process is dead.")],
+    )
