@@ -1,12 +1,13 @@
 """The automations that the Prefect server carries out for Reprise, and their installation."""
 
 from datetime import timedelta
+from typing import Any
 
 from prefect.automations import Automation
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.objects import StateType
 from prefect.events.actions import ChangeFlowRunState
-from prefect.events.schemas.automations import EventTrigger, Posture
+from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 
 from configs.schedule import HeartbeatConfig
@@ -16,10 +17,15 @@ RUN_TAG = "reprise"
 
 
 def install(automation: Automation) -> None:
-    """Make an automation of this name on the Prefect server, or make the one that is there what this one is."""
+    """Make an automation of this name on the Prefect server, or make the one that is there what this one is.
+
+    One that is there as it should be is not touched: with an update Prefect forgets what it has seen and is waiting for.
+    """
     with get_client(sync_client=True) as client:
         present = client.read_automations_by_name(automation.name)
     if present:
+        if _content(present[0]) == _content(automation):
+            return
         automation.id = present[0].id
         automation.update()
     else:
@@ -49,3 +55,7 @@ def heartbeat_automation(heartbeat: HeartbeatConfig) -> Automation:
         ),
         actions=[ChangeFlowRunState(state=StateType.CRASHED, message=f"No heartbeat for {silence} s: its process is dead.")],
     )
+
+
+def _content(automation: AutomationCore) -> dict[str, Any]:
+    return automation.model_dump(mode="json", exclude={"id": True, "owner_resource": True, "trigger": {"id"}})

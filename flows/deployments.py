@@ -3,7 +3,7 @@
 import asyncio
 import importlib.metadata
 from collections.abc import Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
 from uuid import UUID
@@ -30,6 +30,9 @@ from flows.recovery import recovery
 from flows.training import training
 from tasks.circumstances import COMMIT, read_circumstances
 from tasks.errors import ConfigError
+
+ANCHOR = datetime(2020, 1, 1, tzinfo=UTC)
+"""Intervals are counted from here, so that a new deployment does not shift them: every 3600 s is on the hour."""
 
 
 class Planned(NamedTuple):
@@ -129,7 +132,7 @@ def next_start(timetable: Timetable) -> datetime:
         dates = CronSchedule(cron=timetable.cron, timezone=timetable.timezone).get_dates(1)
     else:
         interval = timedelta(seconds=timetable.every_seconds or 0)
-        dates = IntervalSchedule(interval=interval, timezone=timetable.timezone).get_dates(1)
+        dates = IntervalSchedule(interval=interval, anchor_date=ANCHOR, timezone=timetable.timezone).get_dates(1)
     return asyncio.run(dates)[0].astimezone(ZoneInfo(timetable.timezone))
 
 
@@ -158,7 +161,7 @@ def describe_deployments(config: str, schedule: str) -> dict[str, Any]:
 
 def _prefect_schedule(timetable: Timetable) -> Schedule:
     if timetable.cron is None:
-        return Interval(timedelta(seconds=timetable.every_seconds or 0), timezone=timetable.timezone)
+        return Interval(timedelta(seconds=timetable.every_seconds or 0), anchor_date=ANCHOR, timezone=timetable.timezone)
     try:
         CronSchedule(cron=timetable.cron)
     except ValueError:
