@@ -3,15 +3,16 @@
 from collections.abc import Iterable, Mapping, Sequence
 from importlib import resources
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 import yaml
 from pydantic import ValidationError
 
-from configs.schema import Config
+from configs.schema import Config, Section
 from tasks.errors import ConfigError
 
 Tree = dict[str, Any]
+Checked = TypeVar("Checked", bound=Section)
 
 
 def preset_names(folder: str = "") -> list[str]:
@@ -30,15 +31,14 @@ def read_config(name_or_file: str, folder: str = "") -> Tree:
     Raises:
         ConfigError: there is no such preset or file, or it is not a YAML mapping.
     """
-    if name_or_file in preset_names(folder):
-        text = (resources.files("configs") / folder / f"{name_or_file}.yaml").read_text(encoding="utf-8")
+    names = preset_names(folder)
+    if name_or_file in names:
+        text = resources.files("configs").joinpath(folder, f"{name_or_file}.yaml").read_text(encoding="utf-8")
     else:
         try:
             text = Path(name_or_file).read_text(encoding="utf-8")
         except FileNotFoundError:
-            raise ConfigError(
-                f"no configuration {name_or_file!r}: give a YAML file or one of {', '.join(preset_names(folder))}"
-            ) from None
+            raise ConfigError(f"no configuration {name_or_file!r}: give a YAML file or one of {', '.join(names)}") from None
         except (OSError, UnicodeDecodeError) as error:
             raise ConfigError(f"cannot read configuration {name_or_file}: {error}") from error
     return parse_config(text, name_or_file)
@@ -91,13 +91,18 @@ def with_value(tree: Tree, keys: Sequence[str], value: Any) -> Tree:
 
 
 def check_config(tree: Mapping[str, Any], origin: str) -> Config:
-    """Validate a tree against the schema.
+    """Validate the tree of a training's configuration; as `check_section`."""
+    return check_section(tree, origin, Config)
+
+
+def check_section(tree: Mapping[str, Any], origin: str, schema: type[Checked]) -> Checked:
+    """Validate a tree against a schema.
 
     Raises:
         ConfigError: one line that names the first wrong key by its path, and how many more are wrong.
     """
     try:
-        return Config.model_validate(tree)
+        return schema.model_validate(tree)
     except ValidationError as error:
         raise ConfigError(f"{origin}: {first_fault(error)}") from None
 

@@ -20,6 +20,7 @@ from flows import (
     noise_commands,
     promotion_commands,
     reproduction_commands,
+    schedule_commands,
     scoring_commands,
     sweep_commands,
 )
@@ -244,6 +245,7 @@ for command in (
     noise_commands.noise,
     scoring_commands.score,
     sweep_commands.sweep,
+    schedule_commands.schedule,
 ):
     app.command()(command)
 

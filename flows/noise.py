@@ -1,10 +1,9 @@
 """The seed noise flow: the same training with several seeds, and how far their accuracies lie apart."""
 
 from prefect import flow
-from prefect.runtime import flow_run
 
 from configs.schema import Config
-from flows.recovery import recover_killed_runs
+from flows.recovery import prefect_tags, recover_killed_runs
 from tasks.evaluation.task import choose_gate_rows, evaluate
 from tasks.handles import GateRows, PaddedReviews, Reviews, SeedNoise
 from tasks.ingestion.task import ingest
@@ -53,7 +52,7 @@ def seed_noise(config: Config, seeds: int) -> SeedNoise:
 def train_with_seed(seed: int, config: Config, reviews: Reviews, padded: PaddedReviews, gate_rows: GateRows) -> float:
     """Train with a seed in an MLflow run of its own, and return the accuracy on the gate rows."""
     seeded = config.model_copy(update={"training": config.training.model_copy(update={"seed": seed})})
-    tags = {"prefect.flow_run_id": str(flow_run.id), "seed_noise.of": config.registered_model}
+    tags = {**prefect_tags(), "seed_noise.of": config.registered_model}
     with training_run(seeded, name=f"{config.registered_model} seed noise, seed {seed}", tags=tags) as run:
         model = train(padded, seeded.padding, seeded.model, seeded.training, run)
         log_training(run, model)

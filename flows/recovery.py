@@ -2,11 +2,28 @@
 
 from uuid import UUID
 
-from prefect.client.orchestration import get_client
+from prefect import flow
+from prefect.client.orchestration import SyncPrefectClient, get_client
 from prefect.exceptions import ObjectNotFound
+from prefect.runtime import flow_run
 from prefect.states import Crashed
 
-from tasks.tracking import end_abandoned_runs
+from flows.servers import lasting_prefect_api
+from tasks.tracking import end_abandoned_runs, end_lost_run, find_running_runs
+
+FLOW_RUN, SERVER = "prefect.flow_run_id", "prefect.api"
+"""Tags of an MLflow run: its Prefect run, and the address of the Prefect server that knows it."""
+
+
+@flow(name="recovery", flow_run_name="recovery")
+def recovery() -> int:
+    """End as FAILED every MLflow run whose Prefect run is over or gone, whatever machine it ran on.
+
+    Returns:
+        How many were ended.
+    """
+    recover_killed_runs()
+    return end_orphaned_runs()
 
 
 def recover_killed_runs() -> None:
@@ -18,8 +35,38 @@ def recover_killed_runs() -> None:
     for tags in end_abandoned_runs():
         with get_client(sync_client=True) as client:
             try:
-                client.set_flow_run_state(
-                    UUID(tags["prefect.flow_run_id"]), Crashed(message="Its process was killed."), force=True
-                )
+                client.set_flow_run_state(UUID(tags[FLOW_RUN]), Crashed(message="Its process was killed."), force=True)
             except ObjectNotFound:  # it ran under another Prefect server, or its record was deleted
                 continue
+
+
+def end_orphaned_runs() -> int:
+    """End the MLflow runs that Prefect says are over; return how many.
+
+    Raises:
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    ended = 0
+    with get_client(sync_client=True) as client:
+        for run_id, tags in find_running_runs().items():
+            if (reason := _find_ending(client, tags)) is not None:
+                end_lost_run(run_id, reason)
+                ended += 1
+    return ended
+
+
+def prefect_tags() -> dict[str, str]:
+    """Return the tags by which the MLflow run of the present flow run is ended if the flow run cannot do it."""
+    server = lasting_prefect_api()
+    return {FLOW_RUN: str(flow_run.id), **({SERVER: server} if server else {})}
+
+
+def _find_ending(client: SyncPrefectClient, tags: dict[str, str]) -> str | None:
+    if FLOW_RUN not in tags:
+        return None
+    try:
+        state = client.read_flow_run(UUID(tags[FLOW_RUN])).state
+    except ObjectNotFound:
+        # A run that this server never knew may be running elsewhere.
+        return "its Prefect run was deleted" if tags.get(SERVER) == lasting_prefect_api() is not None else None
+    return f"its Prefect run is {state.name}" if state is not None and state.is_final() else None

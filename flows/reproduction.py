@@ -6,7 +6,7 @@ from tempfile import TemporaryDirectory
 from prefect import flow
 from prefect.runtime import flow_run
 
-from flows.recovery import recover_killed_runs
+from flows.recovery import prefect_tags, recover_killed_runs
 from tasks.circumstances import read_circumstances
 from tasks.errors import DataError
 from tasks.handles import Reproduction, Reviews, TrackedRun
@@ -35,7 +35,7 @@ def reproduction(name: str, version: str) -> Reproduction:
     """
     recover_killed_runs()
     recipe = read_recipe(name, version)
-    tags = {"prefect.flow_run_id": str(flow_run.id), "reproduction.of": f"{name}/{recipe.version}"}
+    tags = {**prefect_tags(), "reproduction.of": f"{name}/{recipe.version}"}
     with (
         training_run(recipe.config, name=flow_run.name, tags=tags) as run,
         TemporaryDirectory(prefix="results-", dir=run.folder) as results,

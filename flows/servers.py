@@ -17,6 +17,8 @@ from typing import NamedTuple
 from tasks.errors import InputError, RepriseError
 
 HOST = "127.0.0.1"
+OWN_API = "REPRISE_OWN_PREFECT_API"
+"""The variable that tells this process and its children which API ends with this process."""
 START_SECONDS = 120
 STOP_SECONDS = 15
 
@@ -79,8 +81,36 @@ def start_prefect_api(log_folder: Path) -> Server | None:
     server = stack.enter_context(running_server("Prefect-API", command, port, "/api/health", log_folder, settings))
     # Prefect sends its last log lines when the process exits; what is registered before Prefect is imported runs after that.
     atexit.register(stack.close)
-    os.environ["PREFECT_API_URL"] = f"{server.url}/api"
+    os.environ["PREFECT_API_URL"] = os.environ[OWN_API] = f"{server.url}/api"
     return server
+
+
+def lasting_prefect_api() -> str | None:
+    """Return the address of the Prefect API that outlives this process, or None where it is the process's own."""
+    url = os.environ.get("PREFECT_API_URL")
+    return None if not url or url == os.environ.get(OWN_API) else url
+
+
+@contextmanager
+def scheduling_server(port: int, log_folder: Path) -> Iterator[str]:
+    """Yield the address of the Prefect API that `PREFECT_API_URL` names, or of a server that lives as long as the block.
+
+    What it starts keeps its records in `PREFECT_HOME`. Enter the block before Prefect is imported.
+
+    Raises:
+        InputError: the port is in use.
+        RepriseError: the server ended, or did not answer in time; the message names its log.
+    """
+    named = os.environ.get("PREFECT_API_URL")
+    if named:
+        yield named
+        return
+    _require_free(port, "--prefect-port, or name the server that listens there: PREFECT_API_URL")
+    command = ["prefect", "server", "start", "--host", HOST, "--port", str(port)]
+    with running_server("Prefect", command, port, "/api/health", log_folder) as server:
+        await_answer(server)
+        os.environ["PREFECT_API_URL"] = f"{server.url}/api"
+        yield os.environ["PREFECT_API_URL"]
 
 
 def wait_for_end(servers: list[Server]) -> None:

@@ -30,8 +30,10 @@ def running_prefect(flow_module: str, *, ahead: tuple[str, ...] = ()) -> Iterato
 
         open_bucket()
     api = start_prefect_api(home() / "logs")
+    from prefect import tags
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
+    from flows.automations import RUN_TAG
     from tasks.tracking import connect
 
     importlib.import_module(flow_module)
@@ -41,5 +43,5 @@ def running_prefect(flow_module: str, *, ahead: tuple[str, ...] = ()) -> Iterato
         await_answer(api)
     # An API that ends with the command has nobody to miss a heartbeat, and to end their thread takes up to a second.
     unwatched = {} if api is None else {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
-    with temporary_settings(unwatched):
+    with temporary_settings(unwatched), tags(RUN_TAG):
         yield

@@ -10,7 +10,7 @@ from prefect.runtime import flow_run
 from configs.schema import Config
 from configs.sweep import SweepConfig, with_values
 from flows.publishing import publish_sweep
-from flows.recovery import recover_killed_runs
+from flows.recovery import prefect_tags, recover_killed_runs
 from flows.runners import task_runner
 from flows.training import training
 from tasks.handles import PaddedReviews, Reviews, TrackedRun, ValidationReport
@@ -39,7 +39,7 @@ def sweep(config: Config, sweep: SweepConfig) -> SweepResult:
     """
     recover_killed_runs()
     refuse_opening(config.registered_model, config.evaluation.audit_fraction)
-    tags = {"prefect.flow_run_id": str(flow_run.id), "sweep": sweep.name}
+    tags = {**prefect_tags(), "sweep": sweep.name}
     with study_alone(sweep), recorded_stages(), training_run(config, name=flow_run.name, tags=tags) as run:
         reviews = ingest(config.data)
         validation = validate_reviews(reviews, config.validation)

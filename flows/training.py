@@ -6,8 +6,9 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from configs.schema import Config
+from flows.exclusive import only_training
 from flows.publishing import name_training_run, publish_result
-from flows.recovery import recover_killed_runs
+from flows.recovery import prefect_tags, recover_killed_runs
 from tasks.evaluation.task import choose_gate_rows, evaluate
 from tasks.ingestion.task import ingest
 from tasks.padding.task import pad_reviews
@@ -33,8 +34,9 @@ def training(config: Config, tags: Mapping[str, str] | None = None, force: bool 
     """
     recover_killed_runs()
     refuse_opening(config.registered_model, config.evaluation.audit_fraction)
-    run_tags = {"prefect.flow_run_id": str(flow_run.id), **(tags or {})}
+    run_tags = {**prefect_tags(), **(tags or {})}
     with (
+        only_training(config.registered_model),
         FreshProcess() as fresh,
         recorded_stages(force=force) as stages,
         training_run(config, name=flow_run.name, tags=run_tags) as run,

@@ -193,6 +193,22 @@ def training_run(
         raise
 
 
+def find_running_runs() -> dict[str, dict[str, str]]:
+    """Return the tags of all runs that are RUNNING, by their id; without those that have only just begun.
+
+    Raises:
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    client = connect()
+    # A run that began just now may not have come to lock its folder yet.
+    begun = int((time.time() - STARTING_SECONDS) * 1000)
+    condition = f"attributes.status = 'RUNNING' and attributes.start_time < {begun}"
+    with reaching_mlflow():
+        experiments = [experiment.experiment_id for experiment in every_page(client.search_experiments)]
+        found = every_page(client.search_runs, experiments, condition)
+        return {run.info.run_id: dict(run.data.tags) for run in found}
+
+
 def end_abandoned_runs() -> list[dict[str, str]]:
     """End as FAILED the runs whose process, on this machine and workspace, was killed before it could.
 
@@ -202,20 +218,13 @@ def end_abandoned_runs() -> list[dict[str, str]]:
     Raises:
         RegistryError: MLflow could not be reached, or refused.
     """
-    client = connect()
-    with reaching_mlflow():
-        experiments = [experiment.experiment_id for experiment in client.search_experiments()]
-        # A run that began just now may not have come to lock its folder yet.
-        begun = int((time.time() - STARTING_SECONDS) * 1000)
-        running = client.search_runs(experiments, f"attributes.status = 'RUNNING' and attributes.start_time < {begun}")
     abandoned = []
-    for run in running:
-        folder = run_folder(run.info.run_id)
+    for run_id, tags in find_running_runs().items():
+        folder = run_folder(run_id)
         if folder.is_dir() and not is_in_use(folder):
-            logger.warning("run %s was killed before it could end: it is now FAILED", run.info.run_id)
-            _end_run(client, run.info.run_id, RunStatus.to_string(RunStatus.FAILED), "its process was killed")
-            if MLFLOW_PARENT_RUN_ID not in run.data.tags:
-                abandoned.append(dict(run.data.tags))
+            end_lost_run(run_id, "its process was killed")
+            if MLFLOW_PARENT_RUN_ID not in tags:
+                abandoned.append(tags)
     return abandoned
 
 
@@ -231,6 +240,16 @@ def end_killed_runs(run_ids: Iterable[str]) -> None:
             running = client.get_run(run_id).info.status == RunStatus.to_string(RunStatus.RUNNING)
         if running:
             _end_run(client, run_id, RunStatus.to_string(RunStatus.KILLED), "its process was killed")
+
+
+def end_lost_run(run_id: str, error: str) -> None:
+    """End as FAILED a run that nobody carries on; `error` becomes its tag of that name.
+
+    Raises:
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    logger.warning("run %s could not end itself and is now FAILED: %s", run_id, error)
+    _end_run(connect(), run_id, RunStatus.to_string(RunStatus.FAILED), error)
 
 
 def run_folder(run_id: str) -> Path:

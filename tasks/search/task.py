@@ -5,11 +5,12 @@ import os
 from collections.abc import Mapping
 from pathlib import Path
 
-from configs.schema import Config
+from configs.schema import Config, PaddingConfig
 from configs.sweep import SweepConfig, with_values
 from tasks.errors import ConfigError, TrainingDiverged, TrialFailed, TrialPruned
 from tasks.handles import PaddedReviews, Reviews, TrackedRun, TrialOutcome, ValidationReport
 from tasks.padding.task import pad_reviews
+from tasks.shared_results import localized
 from tasks.stage import piece, recorded_stages, stage
 from tasks.tracking import end_killed_runs, log_epoch, log_result, log_sweep, training_run
 from tasks.training.trial_training import borrowed_trainer
@@ -64,15 +65,16 @@ def run_trial(
         with recorded_stages(), training_run(unwatched, name=name, tags=tags, parent=parent) as run:
             trial.set_user_attr("run_id", run.run_id)
             same = chosen.padding == config.padding
-            own = padded if same else pad_reviews(reviews, validation, chosen.padding)
+            own = padded if same else _pad(reviews, validation, chosen.padding)
 
             def on_epoch(epoch: int, figures: Mapping[str, float]) -> None:
                 log_epoch(run, epoch, figures)
                 report(epoch, figures)
 
             try:
-                with borrowed_trainer(sweep.threads or cores() // sweep.runner.workers or 1) as trainer:
-                    found = trainer.train(own, chosen, on_epoch)
+                threads = sweep.threads or cores() // sweep.runner.workers or 1
+                with localized(own) as local, borrowed_trainer(threads) as trainer:
+                    found = trainer.train(local, chosen, on_epoch)
             except TrialPruned as pruned:
                 log_result(run, tags={"pruned": str(pruned)})
                 raise
@@ -84,6 +86,11 @@ def run_trial(
     except OWN_FAULTS as fault:
         enter_error(study, sweep, trial, fault)
     return outcome_of(study, sweep, trial.number)
+
+
+def _pad(reviews: Reviews, validation: ValidationReport, padding: PaddingConfig) -> PaddedReviews:
+    with localized(reviews) as read, localized(validation) as validated:
+        return pad_reviews(read, validated, padding)
 
 
 @stage("conclusion")

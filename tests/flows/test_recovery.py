@@ -6,9 +6,9 @@ import mlflow
 import pytest
 from prefect import flow
 from prefect.client.orchestration import get_client
-from prefect.states import Running
+from prefect.states import Completed, Crashed, Running
 
-from flows.recovery import recover_killed_runs
+from flows.recovery import end_orphaned_runs, recover_killed_runs
 from tasks.tracking import STARTING_SECONDS, connect, run_folder
 from tasks.workspace import in_use
 
@@ -59,3 +59,30 @@ def test_a_killed_run_of_another_prefect_server_is_still_failed_in_mlflow(start_
         client.delete_flow_run(flow_run_id)
     recover_killed_runs()
     assert mlflow.get_run(run_id).info.status == "FAILED"
+
+
+@pytest.mark.parametrize("state", [Crashed(), Completed()])
+def test_a_run_of_another_machine_whose_prefect_run_is_over_is_failed(start_run, state):
+    over, running = start_run(), start_run()
+    for run_id, _ in (over, running):
+        run_folder(run_id).rmdir()
+    with get_client(sync_client=True) as client:
+        client.set_flow_run_state(over[1], state, force=True)
+    assert end_orphaned_runs() == 1
+    assert states(*over) == ("FAILED", state.name)
+    assert mlflow.get_run(over[0]).data.tags["error"] == f"its Prefect run is {state.name}"
+    assert states(*running) == ("RUNNING", "Running")
+
+
+def test_a_run_whose_prefect_run_was_deleted_is_failed_if_this_server_knew_it(start_run, monkeypatch):
+    monkeypatch.setenv("PREFECT_API_URL", "http://prefect:4200/api")
+    known, foreign = start_run(), start_run()
+    connect().set_tag(known[0], "prefect.api", "http://prefect:4200/api")
+    connect().set_tag(foreign[0], "prefect.api", "http://elsewhere:4200/api")
+    with get_client(sync_client=True) as client:
+        for run_id, flow_run_id in (known, foreign):
+            run_folder(run_id).rmdir()
+            client.delete_flow_run(flow_run_id)
+    assert end_orphaned_runs() == 1
+    assert mlflow.get_run(known[0]).info.status == "FAILED"
+    assert mlflow.get_run(foreign[0]).info.status == "RUNNING"

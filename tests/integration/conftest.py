@@ -16,8 +16,8 @@ def prefect_server(tmp_path_factory):
         "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "2",
         "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
     }
-    command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
-    with running_server("Prefect", command, port, "/api/health", folder, settings) as server:
+    server_command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with running_server("Prefect", server_command, port, "/api/health", folder, settings) as server:
         await_answer(server)
         yield f"{server.url}/api"
 

@@ -1,0 +1,100 @@
+"""`reprise schedule`: deploys the flows with their timetables, and carries them out or hands them to a work pool."""
+
+import asyncio
+import os
+from typing import TYPE_CHECKING, Annotated
+
+import typer
+
+from configs.loading import check_section, override, read_config
+from configs.schedule import ScheduleConfig, Timetable
+from flows.configuring import resolve_config
+from flows.servers import scheduling_server
+from flows.terminal import out
+from tasks.errors import InputError
+from tasks.workspace import home
+
+if TYPE_CHECKING:
+    from prefect.deployments.runner import RunnerDeployment
+
+    from flows.deployments import Planned
+
+PREFIX = "schedule."
+
+
+def schedule(
+    config: Annotated[str | None, typer.Option(help="A preset (imdb, sample) or a YAML file.")] = None,
+    data: Annotated[str | None, typer.Option(help="Reviews: an .npz, a folder, a table, or an fsspec URL of one.")] = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="section.key=value, or schedule.section.key=value, as often as needed.")
+    ] = None,
+    schedule: Annotated[str, typer.Option(help="A preset (nightly, on-demand) or a YAML file.")] = "nightly",
+    pool: Annotated[str | None, typer.Option(help="Hand the runs to the workers of this work pool, and return.")] = None,
+    prefect_port: Annotated[
+        int, typer.Option(min=1, max=65535, help="Port of the Prefect server, where PREFECT_API_URL names none.")
+    ] = 4200,
+) -> None:
+    """Train on a timetable, and end what was killed: in this process until Ctrl-C, or by the workers of a pool.
+
+    Example: reprise schedule --config imdb --set schedule.training.timetable.cron="0 3 * * *"
+    """
+    assignments = set_ or []
+    resolved, note = resolve_config(config, data, [one for one in assignments if not one.startswith(PREFIX)])
+    tree = override(
+        read_config(schedule, "schedules"), [one.removeprefix(PREFIX) for one in assignments if one.startswith(PREFIX)]
+    )
+    scheduled = check_section(tree, f"schedule {schedule}", ScheduleConfig)
+    if pool is not None and not os.environ.get("PREFECT_API_URL"):
+        raise InputError("--pool needs the Prefect server that the workers ask: name it in PREFECT_API_URL")
+    os.environ["PREFECT_FLOWS_HEARTBEAT_FREQUENCY"] = str(scheduled.heartbeat.seconds)
+    out.print(note, soft_wrap=True)
+
+    with scheduling_server(prefect_port, home() / "logs") as api:
+        from flows.automations import heartbeat_automation, install
+        from flows.deployments import build_deployment, code_version, ensure_pool, hand_to_pool, plan_deployments
+        from flows.recovery import end_orphaned_runs, recover_killed_runs
+
+        recover_killed_runs()
+        end_orphaned_runs()
+        install(heartbeat_automation(scheduled.heartbeat))
+        planned = plan_deployments(resolved, scheduled)
+        version = code_version()
+        deployments = [build_deployment(one, version) for one in planned]
+        if pool is not None:
+            workers = ensure_pool(pool)
+            deployments = [hand_to_pool(one, workers, scheduled.heartbeat) for one in deployments]
+        _apply(planned, deployments, version)
+        if pool is not None:
+            out.print(f"Work pool {pool}, of type {workers.type}, has them. Workers: prefect worker start --pool {pool}")
+            return
+        from prefect.settings import PREFECT_UI_URL
+
+        from flows.serving import serve
+
+        out.print(f"Prefect UI {PREFECT_UI_URL.value()}/runs, of the server {api}", soft_wrap=True)
+        out.print("Serving. Ctrl-C ends it and pauses the timetables until it is started again.")
+        serve(deployments)
+    out.print("Stopped; the timetables are paused.")
+
+
+def _apply(planned: "list[Planned]", deployments: "list[RunnerDeployment]", version: str) -> None:
+    from prefect.utilities.urls import url_for
+
+    from flows.deployments import skip_missed_runs
+
+    out.print(f"Deployed, version {version}:")
+    for one, deployment in zip(planned, deployments, strict=True):
+        deployment_id = asyncio.run(deployment.aapply())
+        out.print(f"  {deployment.full_name}: {_describe(one.timetable)}", soft_wrap=True)
+        out.print(f"    {url_for('deployment', obj_id=deployment_id)}", soft_wrap=True)
+        if skipped := skip_missed_runs(deployment_id):
+            out.print(f"    {skipped} runs were due while nobody served it, and are skipped", soft_wrap=True)
+
+
+def _describe(timetable: Timetable | None) -> str:
+    from flows.deployments import next_start
+
+    if timetable is None:
+        return "by hand and by events alone"
+    when = f"cron {timetable.cron}" if timetable.cron else f"every {timetable.every_seconds:g} s"
+    return f"{when} ({timetable.timezone}), next {next_start(timetable):%Y-%m-%d %H:%M:%S %Z}"
