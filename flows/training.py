@@ -6,7 +6,7 @@ from prefect import flow
 from prefect.runtime import flow_run
 
 from configs.schema import Config
-from flows.publishing import name_training_run, publish_result
+from flows.publishing import emit_decision, name_training_run, publish_result
 from flows.recovery import recover_killed_runs
 from tasks.evaluation.task import choose_gate_rows, evaluate
 from tasks.ingestion.task import ingest
@@ -16,7 +16,15 @@ from tasks.registration.sealing import refuse_opening
 from tasks.registration.task import decide, publish, record, register
 from tasks.report import RunResult
 from tasks.stage import recorded_stages
-from tasks.tracking import log_datasets, log_evaluation, log_padding, log_training, log_validation, training_run
+from tasks.tracking import (
+    REGISTERED_MODEL,
+    log_datasets,
+    log_evaluation,
+    log_padding,
+    log_training,
+    log_validation,
+    training_run,
+)
 from tasks.training.task import train
 from tasks.validation.task import validate_padded, validate_reviews
 from tasks.validation.verdict import require_passed
@@ -33,7 +41,7 @@ def training(config: Config, tags: Mapping[str, str] | None = None, force: bool 
     """
     recover_killed_runs()
     refuse_opening(config.registered_model, config.evaluation.audit_fraction)
-    run_tags = {"prefect.flow_run_id": str(flow_run.id), **(tags or {})}
+    run_tags = {"prefect.flow_run_id": str(flow_run.id), REGISTERED_MODEL: config.registered_model, **(tags or {})}
     with (
         FreshProcess() as fresh,
         recorded_stages(force=force) as stages,
@@ -66,4 +74,5 @@ def training(config: Config, tags: Mapping[str, str] | None = None, force: bool 
         record(result, config)
         publish(version.name, version.version, before=decision.replaced)
         publish_result(result, config)
+        emit_decision(result)
     return result

@@ -9,7 +9,7 @@ import pyarrow as pa
 from configs.schema import DataConfig
 from tasks.errors import DataError
 from tasks.ingestion.corpus import SPLITS, Corpus
-from tasks.ingestion.files import Located, file_name, is_folder, is_pattern, list_files, locate, match_files
+from tasks.ingestion.files import Located, file_name, is_file, is_folder, is_pattern, list_files, locate, match_files
 from tasks.ingestion.labels import LabelColumn, SplitColumn
 from tasks.ingestion.splits import draw_rows
 from tasks.ingestion.table_formats import EXTENSIONS, read_batches
@@ -57,6 +57,8 @@ def tables_at(path: str) -> list[Located]:
     elif table_extension(path) is None and is_folder(place):
         found = [file for file, _ in list_files(place)]
     elif table_extension(path) is None:
+        if not is_file(place):
+            raise DataError(f"no such file: {place.name}")
         raise DataError(f"{place.name} is no table: its name ends in none of {', '.join(EXTENSIONS)}")
     else:
         return [place]
