@@ -2,10 +2,8 @@
 
 import json
 import re
-import threading
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from typing import NamedTuple
+from datetime import timedelta
 
 import pytest
 from aiosmtpd.controller import Controller
@@ -32,39 +30,6 @@ SLACK = {"text": "*{{subject}}*\n{{body}}"}
 @flow(name="notified")
 def notified() -> None:
     pass
-
-
-class Post(NamedTuple):
-    """What a receiver got: where, with which token, and what."""
-
-    place: str
-    token: str | None
-    payload: object
-
-
-@pytest.fixture(scope="module")
-def receiver():
-    """An HTTP server that keeps what is posted; it answers 500 at /broken, and not at all at /hanging."""
-    posts, end = [], threading.Event()
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self):
-            body = self.rfile.read(int(self.headers["content-length"]))
-            posts.append(Post(self.path, self.headers.get("authorization"), json.loads(body)))
-            if self.path == "/hanging":
-                end.wait(60)
-            self.send_response(500 if self.path == "/broken" else 200)
-            self.end_headers()
-
-        def log_message(self, *_):
-            pass
-
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    threading.Thread(target=server.serve_forever, daemon=True).start()
-    yield f"http://127.0.0.1:{server.server_address[1]}", posts
-    end.set()
-    server.shutdown()
-    server.server_close()
 
 
 @pytest.fixture(scope="module")
@@ -111,7 +76,7 @@ def deployment(prefect_server, receiver, mailbox):
             deployment = client.create_deployment(flow_id=client.create_flow(notified), name="notified")
         for automation in notification_automations("slice-lstm", [deployment], NotificationConfig(notify=names)):
             install(automation)
-        time.sleep(0.5)  # until the server has read them; an event before that is of no concern to it
+        wait_for(lambda: probe(receiver[1]), pause=1.0)  # an event before the server has read them is of no concern to it
         yield deployment
         EventsWorker.drain_all()
 
@@ -124,13 +89,18 @@ def end_a_run(deployment, state: State):
         return run
 
 
-def wait_for(found, seconds=30):
+def wait_for(look, seconds=60, pause=0.2):
     deadline = time.monotonic() + seconds
-    while not found():
+    while not (found := look()):
         if time.monotonic() > deadline:
             pytest.fail(f"nothing came in {seconds} s")
-        time.sleep(0.1)
-    return found()
+        time.sleep(pause)
+    return found
+
+
+def probe(posts):
+    emit_model_event(DECISION_UNDECIDED, "slice-lstm", {"version": "0", "reason": "a probe", "link": ""})
+    return told(posts, "/generic", "a probe")
 
 
 def told(posts, place, about):
@@ -168,6 +138,8 @@ def test_a_failure_is_told_once_with_what_a_person_needs_at_night(deployment, re
     (mail,) = wait_for(lambda: mails_about(mails, run.name))
     assert (mail.mail_from, mail.rcpt_tos) == ("reprise@example.com", ["ops@example.com"])
     assert "Content-Type: text/plain" in mail.content.decode()
+    emit_model_event(DECISION_PROMOTE, "slice-lstm", {"version": "1", "reason": "sent after all of these", "link": ""})
+    wait_for(lambda: told(posts, "/generic", "sent after all of these"))
     assert not told(posts, "/generic", "quiet minutes")
     assert TOKEN not in post.payload["body"] + mail.content.decode()
 
@@ -185,7 +157,7 @@ def test_decisions_are_told_and_a_dead_receiver_hurts_neither_run_nor_message(de
         wait_for(lambda reason=reason: told(posts, "/room", reason))
         wait_for(lambda reason=reason: mails_about(mails, reason))
     assert wait_for(lambda: told(posts, "/hanging", "decide"))
-    assert wait_for(lambda: told(posts, "/broken", "decide"))
+    assert wait_for(lambda: len(told(posts, "/broken", "decide")) == 4)
     assert not told(posts, "/generic", "not ours")
     run = end_a_run(deployment, Completed(message="unharmed"))
     assert state_of(run).name == "Completed"
@@ -204,6 +176,12 @@ def test_occasions_choose_what_is_told(deployment):
         return [(automation.name, automation.trigger.expect) for automation in found]
 
     assert len(names()) == 2
+    (failures,) = notification_automations(
+        "m",
+        [deployment],
+        NotificationConfig(notify=["custom-webhook/generic"], occasions=["failure"], quiet_minutes=2.0),
+    )
+    assert failures.trigger.within == timedelta(minutes=2)
     assert names(occasions=["undecided"]) == [("Reprise: decisions on m", {DECISION_UNDECIDED})]
     assert [name for name, _ in names(occasions=["failure"])] == ["Reprise: failures of m"]
     assert notification_automations("m", [deployment], NotificationConfig()) == []
