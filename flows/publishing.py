@@ -7,13 +7,38 @@ from prefect.runtime import flow_run
 
 from configs.schema import Config
 from configs.sweep import SweepConfig
+from flows.events import DECISION_PROMOTE, DECISION_UNDECIDED, ModelEvent, emit_model_event
 from tasks.report import RunResult, SweepResult, write_report
+
+DECISION_EVENTS: dict[str, ModelEvent] = {"promote": DECISION_PROMOTE, "undecided": DECISION_UNDECIDED}
 
 
 def name_training_run() -> str:
     """Return the name of the present flow run: what it trains, its seed, and when, in UTC."""
     config = Config.model_validate(flow_run.parameters["config"])
     return f"{config.registered_model} seed {config.training.seed} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def name_retraining_run() -> str:
+    """Return the name of the present flow run: what it retrains, and when, in UTC."""
+    config = Config.model_validate(flow_run.parameters["config"])
+    return f"{config.registered_model} retraining {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def name_watching_run() -> str:
+    """Return the name of the present flow run: whose reviews it looks at, and when, in UTC."""
+    config = Config.model_validate(flow_run.parameters["config"])
+    return f"{config.registered_model} watching {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+
+
+def emit_decision(result: RunResult) -> None:
+    """Tell the Prefect server what was decided on a version, where that is more than to keep the champion."""
+    event = DECISION_EVENTS.get(result.decision.outcome)
+    if event is None:
+        return
+    version = result.version
+    told = {"version": version.version, "reason": result.decision.reason, "link": result.run.url or flow_run.ui_url or ""}
+    emit_model_event(event, version.name, told)
 
 
 def publish_result(result: RunResult, config: Config) -> None:

@@ -7,7 +7,7 @@ from prefect.runtime import flow_run
 
 from configs.schema import Config
 from flows.exclusive import only_training
-from flows.publishing import name_training_run, publish_result
+from flows.publishing import emit_decision, name_training_run, publish_result
 from flows.recovery import prefect_tags, recover_killed_runs
 from tasks.evaluation.task import choose_gate_rows, evaluate
 from tasks.ingestion.task import ingest
@@ -17,7 +17,15 @@ from tasks.registration.sealing import refuse_opening
 from tasks.registration.task import decide, publish, record, register
 from tasks.report import RunResult
 from tasks.stage import recorded_stages
-from tasks.tracking import log_datasets, log_evaluation, log_padding, log_training, log_validation, training_run
+from tasks.tracking import (
+    REGISTERED_MODEL,
+    log_datasets,
+    log_evaluation,
+    log_padding,
+    log_training,
+    log_validation,
+    training_run,
+)
 from tasks.training.task import train
 from tasks.validation.task import validate_padded, validate_reviews
 from tasks.validation.verdict import require_passed
@@ -34,7 +42,7 @@ def training(config: Config, tags: Mapping[str, str] | None = None, force: bool 
     """
     recover_killed_runs()
     refuse_opening(config.registered_model, config.evaluation.audit_fraction)
-    run_tags = {**prefect_tags(), **(tags or {})}
+    run_tags = {**prefect_tags(), REGISTERED_MODEL: config.registered_model, **(tags or {})}
     with (
         only_training(config.registered_model),
         FreshProcess() as fresh,
@@ -68,4 +76,5 @@ def training(config: Config, tags: Mapping[str, str] | None = None, force: bool 
         record(result, config)
         publish(version.name, version.version, before=decision.replaced)
         publish_result(result, config)
+        emit_decision(result)
     return result

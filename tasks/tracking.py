@@ -44,6 +44,8 @@ from tasks.workspace import home, in_use, is_in_use, sha256_of_file
 logger = logging.getLogger("reprise.tracking")
 
 STARTING_SECONDS = 10
+REGISTERED_MODEL = "registered_model"
+"""The tag of the runs that train a candidate for a registered model."""
 DATASET_CONTEXTS: dict[Split, str] = {"train": "training", "validation": "validation", "test": "testing"}
 HISTORY_NAMES = {
     "loss": "train/loss",
@@ -250,6 +252,25 @@ def end_lost_run(run_id: str, error: str) -> None:
     """
     logger.warning("run %s could not end itself and is now FAILED: %s", run_id, error)
     _end_run(connect(), run_id, RunStatus.to_string(RunStatus.FAILED), error)
+
+
+def find_training(config: Config, source_sha256: str) -> str | None:
+    """Return the id of a training of the configuration's model on this content that is FINISHED or RUNNING, or None.
+
+    Raises:
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    client = connect()
+    trained_on = f"tags.`dataset.source_sha256` = '{source_sha256}'"
+    with reaching_mlflow():
+        experiment = client.get_experiment_by_name(config.experiment)
+        if experiment is None:
+            return None
+        for run in every_page(client.search_runs, [experiment.experiment_id], trained_on):
+            # A model's name may hold what would end a string of the search's.
+            if run.data.tags.get(REGISTERED_MODEL) == config.registered_model and run.info.status in ("FINISHED", "RUNNING"):
+                return str(run.info.run_id)
+    return None
 
 
 def run_folder(run_id: str) -> Path:

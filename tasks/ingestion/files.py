@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from functools import lru_cache
+from glob import has_magic
 from io import BufferedReader
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -150,6 +151,32 @@ def list_files(folder: Located) -> list[tuple[Located, Mapping[str, Any]]]:
     return [(folder.join(name), named[name]) for name in sorted(named)]
 
 
+def is_pattern(path: str) -> bool:
+    """Tell whether a path is a glob: it holds `*`, `?` or `[...]`, and is no file of that very name.
+
+    Raises:
+        DownloadError: Its host did not answer.
+    """
+    return has_magic(shown_path(path)) and not is_file(locate(path))
+
+
+def match_files(pattern: str) -> list[Located]:
+    """Return the files that a glob matches, sorted by path.
+
+    Raises:
+        DataError: No leave to look.
+        DownloadError: The host did not answer.
+    """
+    where = locate(pattern)
+    try:
+        found = where.filesystem.glob(where.path, detail=True)
+    except Exception as error:
+        raise _unreadable(where, error) from error
+    named = sorted(path for path, told in found.items() if told["type"] == "file")
+    shown = str if where.is_local else where.filesystem.unstrip_protocol
+    return [Located(shown_path(shown(path)), where.filesystem, path) for path in named]
+
+
 def digest_file(file: Located) -> str:
     """Return the sha256 (hex) of a file's content.
 
@@ -181,7 +208,7 @@ class _Versions(NamedTuple):
     versions: tuple[tuple[Any, ...] | None, ...]
 
 
-@lru_cache(maxsize=32)
+@lru_cache(maxsize=4096)
 def _digest_versions(versions: _Versions) -> str:
     return _digest_contents(versions.files)
 

@@ -7,16 +7,26 @@ from configs.schema import DataConfig
 from tasks.errors import DataError
 from tasks.ingestion.corpus import Corpus
 from tasks.ingestion.download import NPZ, WORD_INDEX, download_imdb
-from tasks.ingestion.files import digest_file, digest_files, file_name, is_file, is_folder, locate, shown_path
+from tasks.ingestion.files import (
+    Located,
+    digest_file,
+    digest_files,
+    file_name,
+    is_file,
+    is_folder,
+    is_pattern,
+    locate,
+    shown_path,
+)
 from tasks.ingestion.folder import list_reviews, read_folder
 from tasks.ingestion.npz import find_word_index, read_npz
 from tasks.ingestion.sample import GENERATOR_VERSION, generate_sample
 from tasks.ingestion.table_formats import EXTENSIONS
-from tasks.ingestion.tables import find_tables, read_tables, table_extension, tables_in_folder
+from tasks.ingestion.tables import find_tables, read_tables, table_extension, tables_at
 
 ACCEPTED = (
     "an imdb.npz with its word index, a folder with train/pos, train/neg, test/pos and test/neg, "
-    f"a table ({', '.join(EXTENSIONS)}), or a folder with a train and a test table"
+    f"a table ({', '.join(EXTENSIONS)}), a folder with a train and a test table, or a folder or glob of parts of one table"
 )
 
 
@@ -61,13 +71,19 @@ def source_digest(data: DataConfig) -> str:
         case "folder":
             parts = {part: digest_files(files) for part, files in list_reviews(path).items()}
         case "table":
-            parts = {split: digest_file(file) for split, file in find_tables(data).items()}
+            parts = {split: _digest_parts(files) for split, files in find_tables(data).items()}
         case "sample":
             parts = {"sample": GENERATOR_VERSION}
     digest = hashlib.sha256()
     for name, part in parts.items():
         digest.update(f"{name}\0{part}\0".encode())
     return digest.hexdigest()
+
+
+def _digest_parts(files: list[Located]) -> str:
+    """Return the digest of the one file, or of the files' digests in their order: their names matter by it alone."""
+    digests = [digest_file(file) for file in files]
+    return digests[0] if len(digests) == 1 else hashlib.sha256(" ".join(digests).encode()).hexdigest()
 
 
 def describe_source(data: DataConfig) -> str:
@@ -83,6 +99,9 @@ def data_from_path(path: str) -> DataConfig:
         DownloadError: Its host did not answer.
     """
     source = locate(path)
+    if is_pattern(path):
+        tables_at(path)
+        return DataConfig(source="table", path=path)
     if file_name(path).endswith(".npz") or table_extension(path):
         if not is_file(source):
             raise DataError(f"no such file: {source.name}")
@@ -91,7 +110,7 @@ def data_from_path(path: str) -> DataConfig:
         if is_folder(source.join("train", "pos")):
             return DataConfig(source="folder", path=path)
         try:
-            tables_in_folder(source)
+            find_tables(DataConfig(source="table", path=path))
         except DataError as error:
             raise DataError(f"{error}; --data takes {ACCEPTED}") from error
         return DataConfig(source="table", path=path)

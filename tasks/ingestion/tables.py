@@ -9,7 +9,7 @@ import pyarrow as pa
 from configs.schema import DataConfig
 from tasks.errors import DataError
 from tasks.ingestion.corpus import SPLITS, Corpus
-from tasks.ingestion.files import Located, file_name, is_folder, list_files, locate
+from tasks.ingestion.files import Located, file_name, is_file, is_folder, is_pattern, list_files, locate, match_files
 from tasks.ingestion.labels import LabelColumn, SplitColumn
 from tasks.ingestion.splits import draw_rows
 from tasks.ingestion.table_formats import EXTENSIONS, read_batches
@@ -22,47 +22,69 @@ def table_extension(name: str) -> str | None:
     return next((extension for extension in EXTENSIONS if file_name(name).endswith(extension)), None)
 
 
-def find_tables(data: DataConfig) -> dict[str, Located]:
-    """Return the file of each split, or the one file of all rows as "".
+def find_tables(data: DataConfig) -> dict[str, list[Located]]:
+    """Return the files of each split, or those of all rows as "", in the order that their rows count in.
 
-    A folder stands for the files `train`, `test` and, if it is there, `validation` in it, of any table format.
+    A path may be a file, a glob or a folder. A folder with tables named `train`, `test` and, if there is one, `validation`
+    stands for these, and any other for all tables right in it, parts of one table in the order of their names.
 
     Raises:
-        DataError: The folder lacks one of them or has it twice, or a file has an extension that is not a table's.
+        DataError: There is no table; one that a split needs is missing or there twice; or a file has an extension that is
+            not a table's.
+        DownloadError: The host did not answer.
     """
     path = data.path or ""
     if data.test_path is not None:
-        files = {"train": locate(path), "test": locate(data.test_path)}
-    elif table_extension(path) is None and is_folder(locate(path)):
-        files = tables_in_folder(locate(path))
-        if data.split_column is not None:
-            raise DataError(f"data.split_column names the splits within one file; {locate(path).name} is a folder of files")
-    else:
-        files = {"": locate(path)}
-    for file in files.values():
-        if table_extension(file.name) is None:
-            raise DataError(f"{file.name} is no table: its name ends in none of {', '.join(EXTENSIONS)}")
-    return files
+        return {"train": tables_at(path), "test": tables_at(data.test_path)}
+    tables = tables_at(path)
+    if is_pattern(path) or table_extension(path) is not None or not any(_split_of(table) for table in tables):
+        return {"": tables}
+    if data.split_column is not None:
+        raise DataError(f"data.split_column names the splits within one file; {locate(path).name} is a folder of files")
+    return {split: [file] for split, file in _tables_by_split(tables, locate(path).name).items()}
 
 
-def tables_in_folder(folder: Located) -> dict[str, Located]:
-    """Return the tables in a folder that are named for a split.
+def tables_at(path: str) -> list[Located]:
+    """Return the table at a path, or those in a folder or matched by a glob, by name; hidden files are none.
 
     Raises:
-        DataError: There is no train or no test table, or two of one name.
+        DataError: There is none, or the path is a file with an extension that is not a table's.
+        DownloadError: The host did not answer.
     """
+    place = locate(path)
+    if is_pattern(path):
+        found = match_files(path)
+    elif table_extension(path) is None and is_folder(place):
+        found = [file for file, _ in list_files(place)]
+    elif table_extension(path) is None:
+        if not is_file(place):
+            raise DataError(f"no such file: {place.name}")
+        raise DataError(f"{place.name} is no table: its name ends in none of {', '.join(EXTENSIONS)}")
+    else:
+        return [place]
+    tables = [file for file in found if table_extension(file.name) and not file_name(file.name).startswith((".", "_"))]
+    if not tables:
+        raise DataError(f"{place.name} holds no table: no file that ends in one of {', '.join(EXTENSIONS)}")
+    return tables
+
+
+def _split_of(table: Located) -> str | None:
+    stem = file_name(table.name).removesuffix(table_extension(table.name) or "")
+    return stem if stem in SPLITS else None
+
+
+def _tables_by_split(tables: list[Located], folder: str) -> dict[str, Located]:
     files: dict[str, Located] = {}
-    for file, _ in list_files(folder):
-        extension = table_extension(file.name)
-        split = file_name(file.name).removesuffix(extension) if extension else ""
-        if split not in SPLITS:
+    for file in tables:
+        split = _split_of(file)
+        if split is None:
             continue
         if split in files:
-            raise DataError(f"{folder.name} holds both {file_name(files[split].name)} and {file_name(file.name)}: remove one")
+            raise DataError(f"{folder} holds both {file_name(files[split].name)} and {file_name(file.name)}: remove one")
         files[split] = file
     for split in ("train", "test"):
         if split not in files:
-            raise DataError(f"{folder.name} holds no {split} table: no {split} with one of {', '.join(EXTENSIONS)}")
+            raise DataError(f"{folder} holds no {split} table: no {split} with one of {', '.join(EXTENSIONS)}")
     return {split: files[split] for split in SPLITS if split in files}
 
 
@@ -79,15 +101,17 @@ def read_tables(data: DataConfig, spool: BinaryIO) -> Corpus:
     """
     labels, splits = [], []
     with pa.ipc.new_stream(spool, SPOOLED, options=pa.ipc.IpcWriteOptions(compression="lz4")) as writer:
-        for split, file in find_tables(data).items():
-            file_labels, file_splits = _read_table(file, data, writer)
-            if file_splits is None:
-                file_splits = np.full(len(file_labels), split, dtype=object)
-                if not split:
-                    is_test = draw_rows(file_labels, data.test_fraction, data.split_seed, purpose="test")
-                    file_splits = np.array(["train", "test"], dtype=object)[is_test.astype(np.int8)]
-            labels.append(file_labels)
-            splits.append(file_splits)
+        for split, files in find_tables(data).items():
+            parts = [_read_table(file, data, writer) for file in files]
+            part_labels = np.concatenate([part_labels for part_labels, _ in parts])
+            labels.append(part_labels)
+            if data.split_column is not None:
+                splits += [part_splits for _, part_splits in parts if part_splits is not None]
+            elif split:
+                splits.append(np.full(len(part_labels), split, dtype=object))
+            else:
+                is_test = draw_rows(part_labels, data.test_fraction, data.split_seed, purpose="test")
+                splits.append(np.array(["train", "test"], dtype=object)[is_test.astype(np.int8)])
     return Corpus(_spooled_texts(spool), np.concatenate(labels), np.concatenate(splits))
 
 

@@ -1,5 +1,6 @@
 import functools
 import io
+import os
 import re
 import threading
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -180,3 +181,25 @@ def test_a_file_that_the_web_has_not_differs_from_one_it_withholds_and_from_no_w
         look(f"{web}/refused.csv")
     with pytest.raises(DownloadError, match=r"^cannot read http://127\.0\.0\.1:9/reviews\.csv: .*[Cc]onnect"):
         look("http://127.0.0.1:9/reviews.csv")
+
+
+@pytest.mark.parametrize(
+    ("change", "matters"),
+    [
+        (lambda folder: (folder / "c.csv").write_text(TABLE), True),
+        (lambda folder: (folder / "a.csv").write_text(TABLE.replace("a", "c")), True),
+        (lambda folder: (folder / "a.csv").unlink(), True),
+        (lambda folder: (folder / "a.csv").rename(folder / "z.csv"), True),
+        (lambda folder: (folder / "a.csv").rename(folder / "a2.csv"), False),
+        (lambda folder: os.utime(folder / "a.csv", (1, 1)), False),
+        (lambda folder: (folder / ".half.csv").write_text("tex"), False),
+    ],
+)
+def test_the_digest_of_parts_is_that_of_their_rows_in_order(tmp_path, change, matters):
+    (tmp_path / "parts").mkdir()
+    for name, text in (("a", TABLE), ("b", TABLE * 2)):
+        (tmp_path / "parts" / f"{name}.csv").write_text(text)
+    data = data_from_path(f"{tmp_path}/parts/*.csv")
+    assert source_digest(data_from_path(f"{tmp_path}/parts")) == source_digest(data)
+    before, after = digests_before_and_after(data, lambda: change(tmp_path / "parts"))
+    assert (before != after) is matters

@@ -2,6 +2,7 @@ import csv
 import gzip
 import io
 import json
+import re
 from collections import Counter
 
 import fsspec
@@ -412,3 +413,55 @@ def test_a_folder_named_as_a_table_is_refused(tmp_path):
     (tmp_path / "reviews.csv").mkdir()
     with pytest.raises(DataError, match=r"reviews\.csv is a folder, not a file"):
         read(tmp_path / "reviews.csv")
+
+
+def parts(folder, **columns):
+    """Write three parts of one table beside files that are none, and return their texts in the order of the names."""
+    folder.mkdir()
+    for name in ("b.jsonl", "a.csv.gz", "c.parquet"):
+        stem, extension = name.split(".", 1)
+        texts = [f"{stem} {number}" for number in range(20)]
+        write(folder, frame_of(texts, ["pos", "neg"] * 10, **columns), f".{extension}", stem)
+    (folder / ".d.csv").write_text("half-writ")
+    (folder / "_e.csv").write_text("half-writ")
+    (folder / "notes.txt").write_text("no table")
+    return [f"{stem} {number}" for stem in "abc" for number in range(20)]
+
+
+def test_a_folder_or_glob_of_parts_is_one_table_in_the_order_of_names(tmp_path):
+    texts = parts(tmp_path / "parts")
+    table = read(tmp_path / "parts")
+    assert table["text"].to_pylist() == texts
+    assert Counter(table["split"].to_pylist()) == {"train": 48, "test": 12}
+    assert read(tmp_path / "parts" / "*").equals(table)
+    assert read(tmp_path / "parts" / "[ab].*")["text"].to_pylist() == texts[:40]
+
+
+def test_parts_may_name_their_splits_or_be_one_themselves(tmp_path):
+    parts(tmp_path / "parts", part=["train", "test"] * 10)
+    assert read(tmp_path / "parts", split_column="part")["split"].to_pylist() == ["train", "test"] * 30
+    test = write(tmp_path, frame_of(["x", "y"], ["pos", "neg"]), stem="held-out")
+    assert read(tmp_path / "parts", test_path=str(test))["split"].to_pylist() == ["train"] * 60 + ["test"] * 2
+
+
+@pytest.mark.parametrize("path", ["empty", "empty/*.csv"])
+def test_a_folder_or_glob_without_a_table_is_named(tmp_path, path):
+    (tmp_path / "empty").mkdir()
+    with pytest.raises(DataError, match=f"{re.escape(path)} holds no table"):
+        read(tmp_path / path)
+
+
+def test_a_file_whose_name_looks_like_a_glob_is_that_file(tmp_path):
+    write(tmp_path, frame_of(), stem="reviews1")
+    odd = write(tmp_path, frame_of(["x", "y"] * 5, ["pos", "neg"] * 5), stem="reviews[1]")
+    assert sorted(read(odd)["text"].to_pylist()) == ["x"] * 5 + ["y"] * 5
+
+
+def test_parts_at_a_url():
+    for name in ("a", "b"):
+        with fsspec.open(f"memory://test_parts/{name}.csv", "wb") as file:
+            file.write(encode(frame_of([f"{name} {number}" for number in range(10)], ["pos", "neg"] * 5), ".csv"))
+    for path in ("memory://test_parts", "memory://test_parts/*.csv"):
+        assert read(path)["text"].to_pylist() == [f"{name} {number}" for name in "ab" for number in range(10)]
+    with pytest.raises(DataError, match=r"memory:///test_parts/b\.csv has no column 'stars'"):
+        read("memory://test_parts/b*", label_column="stars")

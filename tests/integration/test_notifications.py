@@ -1,0 +1,187 @@
+"""What reaches a person, over real HTTP and SMTP, from the real server; and what does not matter: a dead receiver."""
+
+import json
+import re
+import time
+from datetime import timedelta
+
+import pytest
+from aiosmtpd.controller import Controller
+from prefect import flow
+from prefect.blocks.notifications import CustomWebhookNotificationBlock, SlackWebhook
+from prefect.blocks.system import Secret
+from prefect.client.orchestration import get_client
+from prefect.events.worker import EventsWorker
+from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.states import Completed, Crashed, Failed, Running, State
+from pydantic import SecretStr
+
+from configs.notification import NotificationConfig
+from flows.automations import install, notification_automations
+from flows.events import DECISION_PROMOTE, DECISION_UNDECIDED, emit_model_event
+from flows.servers import free_port
+from tasks.errors import ConfigError
+
+TOKEN = "a-token-that-nobody-may-see"  # noqa: S105 (made up)
+GENERIC = {"subject": "{{subject}}", "body": "{{body}}"}
+SLACK = {"text": "*{{subject}}*\n{{body}}"}
+
+
+@flow(name="notified")
+def notified() -> None:
+    pass
+
+
+@pytest.fixture(scope="module")
+def mailbox():
+    """An SMTP server that keeps what is sent."""
+    mails = []
+
+    class Keep:
+        async def handle_DATA(self, server, session, envelope):  # noqa: N802 (aiosmtpd's name)
+            mails.append(envelope)
+            return "250 OK"
+
+    controller = Controller(Keep(), hostname="127.0.0.1", port=free_port())
+    controller.start()
+    yield controller.port, mails
+    controller.stop()
+
+
+@pytest.fixture(scope="module")
+def deployment(prefect_server, receiver, mailbox):
+    """A deployment whose failures and decisions are told to three receivers that live and three that do not."""
+    url, port = receiver[0], mailbox[0]
+    EventsWorker.drain_all()  # which may send to the server of an earlier test
+    with temporary_settings({PREFECT_API_URL: prefect_server}):
+
+        def webhook(name, target, payload, **options):
+            CustomWebhookNotificationBlock(name=name, url=target, json_data=payload, timeout=0.5, **options).save(
+                name, overwrite=True
+            )
+            return f"custom-webhook/{name}"
+
+        SlackWebhook(
+            url=SecretStr(f"mailto://127.0.0.1:{port}/?mode=insecure&format=text&from=reprise@example.com&to=ops@example.com")
+        ).save("mail", overwrite=True)
+        names = [
+            webhook("closed", f"http://127.0.0.1:{free_port()}", GENERIC),
+            webhook("hanging", f"{url}/hanging", GENERIC),
+            webhook("broken", f"{url}/broken", GENERIC),
+            webhook("generic", f"{url}/generic", GENERIC, headers={"authorization": "{{token}}"}, secrets={"token": TOKEN}),
+            webhook("room", f"{url}/room", SLACK),
+            "slack-webhook/mail",
+        ]
+        with get_client(sync_client=True) as client:
+            deployment = client.create_deployment(flow_id=client.create_flow(notified), name="notified")
+        for automation in notification_automations("slice-lstm", [deployment], NotificationConfig(notify=names)):
+            install(automation)
+        wait_for(lambda: probe(receiver[1]), pause=1.0)  # an event before the server has read them is of no concern to it
+        yield deployment
+        EventsWorker.drain_all()
+
+
+def end_a_run(deployment, state: State):
+    with get_client(sync_client=True) as client:
+        run = client.create_flow_run_from_deployment(deployment)
+        client.set_flow_run_state(run.id, Running(), force=True)
+        client.set_flow_run_state(run.id, state, force=True)
+        return run
+
+
+def wait_for(look, seconds=60, pause=0.2):
+    deadline = time.monotonic() + seconds
+    while not (found := look()):
+        if time.monotonic() > deadline:
+            pytest.fail(f"nothing came in {seconds} s")
+        time.sleep(pause)
+    return found
+
+
+def probe(posts):
+    emit_model_event(DECISION_UNDECIDED, "slice-lstm", {"version": "0", "reason": "a probe", "link": ""})
+    return told(posts, "/generic", "a probe")
+
+
+def told(posts, place, about):
+    return [post for post in posts if post.place == place and about in json.dumps(post.payload)]
+
+
+def mails_about(mails, about):
+    return [mail for mail in mails if about in mail.content.decode()]
+
+
+def state_of(run):
+    with get_client(sync_client=True) as client:
+        return client.read_flow_run(run.id).state
+
+
+def test_a_failure_is_told_once_with_what_a_person_needs_at_night(deployment, receiver, mailbox, prefect_server):
+    _, posts = receiver
+    _, mails = mailbox
+    error = "Flow run encountered an exception: DataError: reviews.csv has no column 'text'"
+    end_a_run(deployment, Completed())
+    run = end_a_run(deployment, Failed(message=f"{error}\nTraceback: ..."))
+    end_a_run(deployment, Crashed(message="again, within the quiet minutes"))
+
+    (post,) = wait_for(lambda: told(posts, "/generic", run.name))
+    assert post.payload["subject"] == "[reprise] slice-lstm: notified failed"
+    model, what, why, where = post.payload["body"].split("\n")
+    assert model == "Model: slice-lstm"
+    assert re.fullmatch(rf"Run: {run.name} of the flow notified, failed at 20..-..-.. ..:..:.. UTC", what)
+    assert why == f"Error: {error}"
+    assert where == f"Look: {prefect_server.removesuffix('/api')}/runs/flow-run/{run.id}"
+    assert post.token == TOKEN
+
+    (room,) = wait_for(lambda: told(posts, "/room", run.name))
+    assert room.payload == {"text": f"*{post.payload['subject']}*\n{post.payload['body']}"}
+    (mail,) = wait_for(lambda: mails_about(mails, run.name))
+    assert (mail.mail_from, mail.rcpt_tos) == ("reprise@example.com", ["ops@example.com"])
+    assert "Content-Type: text/plain" in mail.content.decode()
+    emit_model_event(DECISION_PROMOTE, "slice-lstm", {"version": "1", "reason": "sent after all of these", "link": ""})
+    wait_for(lambda: told(posts, "/generic", "sent after all of these"))
+    assert not told(posts, "/generic", "quiet minutes")
+    assert TOKEN not in post.payload["body"] + mail.content.decode()
+
+
+def test_decisions_are_told_and_a_dead_receiver_hurts_neither_run_nor_message(deployment, receiver, mailbox):
+    _, posts = receiver
+    _, mails = mailbox
+    for event, reason in ((DECISION_PROMOTE, "It's better: 0.2 < 1 & more."), (DECISION_UNDECIDED, "A person must decide.")):
+        emit_model_event(event, "slice-lstm", {"version": "7", "reason": reason, "link": "http://mlflow/#/runs/1"})
+        emit_model_event(event, "another-lstm", {"version": "1", "reason": "not ours", "link": ""})
+        outcome = event.rsplit(".", 1)[1]
+        (post,) = wait_for(lambda reason=reason: told(posts, "/generic", reason))
+        assert post.payload["subject"] == f"[reprise] slice-lstm version 7: {outcome}"
+        assert f"Decision: {reason}\nLook: http://mlflow/#/runs/1" in post.payload["body"]
+        wait_for(lambda reason=reason: told(posts, "/room", reason))
+        wait_for(lambda reason=reason: mails_about(mails, reason))
+    assert wait_for(lambda: told(posts, "/hanging", "decide"))
+    assert wait_for(lambda: len(told(posts, "/broken", "decide")) == 4)
+    assert not told(posts, "/generic", "not ours")
+    run = end_a_run(deployment, Completed(message="unharmed"))
+    assert state_of(run).name == "Completed"
+
+
+def test_a_name_without_a_notification_block_behind_it_is_refused(deployment):
+    Secret(value="x").save("no-receiver", overwrite=True)
+    for name, reason in (("slack-webhook/nobody", "there is no block"), ("secret/no-receiver", "sends no notifications")):
+        with pytest.raises(ConfigError, match=f"^notify: .*{reason}|^notify: the block {name} {reason}"):
+            notification_automations("slice-lstm", [deployment], NotificationConfig(notify=[name]))
+
+
+def test_occasions_choose_what_is_told(deployment):
+    def names(**keys):
+        found = notification_automations("m", [deployment], NotificationConfig(notify=["custom-webhook/generic"], **keys))
+        return [(automation.name, automation.trigger.expect) for automation in found]
+
+    assert len(names()) == 2
+    (failures,) = notification_automations(
+        "m",
+        [deployment],
+        NotificationConfig(notify=["custom-webhook/generic"], occasions=["failure"], quiet_minutes=2.0),
+    )
+    assert failures.trigger.within == timedelta(minutes=2)
+    assert names(occasions=["undecided"]) == [("Reprise: decisions on m", {DECISION_UNDECIDED})]
+    assert [name for name, _ in names(occasions=["failure"])] == ["Reprise: failures of m"]
+    assert notification_automations("m", [deployment], NotificationConfig()) == []
