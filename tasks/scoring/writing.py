@@ -1,8 +1,9 @@
 """The scored table: written row by row, and there whole or not at all."""
 
+import fcntl
 import gzip
 import json
-import uuid
+import os
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -34,17 +35,19 @@ def written_whole(file: Located) -> Iterator[BinaryIO]:
     """
     if file.is_local:
         path = Path(file.path)
-        draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+        draft = path.with_name(f".{path.name}.unfinished")  # what a killed process left is written over
         try:
-            try:
-                stream = draft.open("xb")
-            except OSError as error:
-                raise InputError(f"cannot write {file.name}: {error.strerror}") from error
+            stream = _open_alone(draft)
+        except OSError as error:
+            raise InputError(f"cannot write {file.name}: {error.strerror}") from error
+        try:
             with stream:
                 yield stream
-            draft.replace(path)
-        finally:
+                stream.flush()
+                draft.replace(path)
+        except BaseException:
             draft.unlink(missing_ok=True)
+            raise
         return
     # An instance of its own: what others write with theirs in the meantime is no part of the transaction.
     own = type(file.filesystem)(*file.filesystem.storage_args, **file.filesystem.storage_options, skip_instance_cache=True)
@@ -53,6 +56,21 @@ def written_whole(file: Located) -> Iterator[BinaryIO]:
             yield stream
     except (OSError, NotImplementedError) as error:
         raise DownloadError(f"cannot write {file.name}: {' '.join(str(error).split())}") from error
+
+
+def _open_alone(draft: Path) -> BinaryIO:
+    while True:
+        stream = draft.open("ab")
+        try:
+            fcntl.flock(stream, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            # Between opening and locking, another process may have given its draft the final name.
+            if draft.exists() and os.path.samestat(draft.stat(), os.fstat(stream.fileno())):
+                stream.truncate(0)
+                return stream
+        except BlockingIOError:
+            stream.close()
+            raise InputError(f"another process is writing {draft.with_name(draft.name[1:]).stem}: wait for its end") from None
+        stream.close()
 
 
 @contextmanager
