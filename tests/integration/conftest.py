@@ -3,7 +3,6 @@ import os
 import pytest
 
 from flows.servers import await_answer, free_port, running_server
-from tests.flows.conftest import command  # noqa: F401 (a fixture)
 
 
 @pytest.fixture(scope="session")
