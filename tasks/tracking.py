@@ -22,7 +22,12 @@ import yaml
 from mlflow import MlflowClient  # noqa: TID251
 from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunStatus, RunTag  # noqa: TID251
 from mlflow.exceptions import MlflowException  # noqa: TID251
-from mlflow.protos.databricks_pb2 import RESOURCE_ALREADY_EXISTS, ErrorCode  # noqa: TID251
+from mlflow.protos.databricks_pb2 import (  # noqa: TID251
+    PERMISSION_DENIED,
+    RESOURCE_ALREADY_EXISTS,
+    UNAUTHENTICATED,
+    ErrorCode,
+)
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor  # noqa: TID251
 from mlflow.utils.mlflow_tags import (  # noqa: TID251
     MLFLOW_PARENT_RUN_ID,
@@ -86,8 +91,18 @@ def reaching_mlflow() -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        first_line = str(error).strip().split("\n", 1)[0]
-        raise RegistryError(_without_password(f"MLflow at {tracking_uri()} failed: {first_line}")) from error
+        raise RegistryError(_without_password(f"MLflow at {tracking_uri()} {_tell_failure(error)}")) from error
+
+
+def _tell_failure(error: Exception) -> str:
+    first_line = str(error).strip().split("\n", 1)[0]
+    code, user = getattr(error, "error_code", None), os.environ.get("MLFLOW_TRACKING_USERNAME")
+    if code == ErrorCode.Name(UNAUTHENTICATED):
+        refused = f"does not take the user {user!r} with this password" if user else "wants to know who asks"
+        return f"{refused}: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+    if code == ErrorCode.Name(PERMISSION_DENIED) and user:
+        return f"does not allow that to the user {user!r}: {first_line}"
+    return f"failed: {first_line}"
 
 
 def shown_tracking_uri() -> str:
@@ -300,7 +315,7 @@ def _system_metrics(run_id: str, tracking: TrackingConfig) -> Iterator[None]:
 def run_link(experiment_id: str, run_id: str) -> str | None:
     """Return the address of a run in the MLflow UI, or None where the store is embedded."""
     server = server_url()
-    return server and f"{server}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
+    return server and f"{_without_password(server)}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
 
 
 def log_validation(run: TrackedRun, report: ValidationReport, name: str) -> None:
@@ -423,4 +438,4 @@ def _set_tags(run: TrackedRun, tags: Mapping[str, str]) -> None:
 
 
 def _without_password(text: str) -> str:
-    return re.sub(r"://[^/@\s]*@", "://", text)
+    return re.sub(r"://[^/\s]*@", "://", text)

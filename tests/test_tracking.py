@@ -10,7 +10,7 @@ from tasks import tracking
 from tasks.circumstances import read_circumstances
 from tasks.errors import RegistryError, TrainingDiverged
 from tasks.registration.versions import find_version, list_versions, read_aliases
-from tasks.tracking import connect, log_epoch, training_run
+from tasks.tracking import connect, log_epoch, run_link, shown_tracking_uri, training_run
 
 
 @pytest.fixture
@@ -99,3 +99,13 @@ def test_the_store_is_made_in_the_working_folder(tmp_path, monkeypatch):
     assert tracking.tracking_uri() == f"sqlite:///{tmp_path}/mlruns/mlflow.db"
     connect()
     assert (tmp_path / "mlruns" / "mlflow.db").is_file()
+
+
+@pytest.mark.parametrize("password", ["secret", "s@cret", "se:cret"])
+def test_a_password_in_the_address_of_a_server_is_in_no_link_and_no_message(monkeypatch, password):
+    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"https://worker:{password}@mlflow.example:5000/")
+    assert run_link("1", "2") == "https://mlflow.example:5000/#/experiments/1/runs/2?workflowType=machine_learning"
+    assert shown_tracking_uri() == "https://mlflow.example:5000/"
+    with pytest.raises(RegistryError) as told, tracking.reaching_mlflow():
+        raise OSError(f"no answer of https://worker:{password}@mlflow.example:5000/api")
+    assert "cret" not in str(told.value)

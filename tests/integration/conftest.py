@@ -7,7 +7,6 @@ from typing import NamedTuple
 import pytest
 
 from flows.servers import await_answer, free_port, running_server
-from tests.flows.conftest import command  # noqa: F401 (a fixture)
 
 
 @pytest.fixture(scope="session")

@@ -4,10 +4,20 @@ The tests stand in the order of their story, and share its servers.
 """
 
 import json
+import shutil
+import urllib.parse
 
 import pytest
+import requests
 
+from tasks.errors import RegistryError
+from tasks.registration.ledger import Draft, read_ledger
+from tasks.registration.promotion import promote, read_base
+from tasks.tracking import connect
+from tests.benchmarks.race import race
+from tests.flows.conftest import command  # noqa: F401 (a fixture)
 from tests.integration.topology import VARIABLES, postgres_binaries, running_topology
+from tests.registration.small_model import register_small_version, save_small_model
 
 MODEL = "slice-lstm"
 DEPLOYMENT = "training/slice"
@@ -25,7 +35,7 @@ def topology(tmp_path_factory):
         topology.wait_for("prefect")
         topology.start("worker")
         topology.wait_for("mlflow")
-        topology.run("mlflow-user")
+        topology.set_mlflow_user("worker", VARIABLES["MLFLOW_WORKER_PASSWORD"])
         topology.wait_for("worker")
         yield topology
 
@@ -58,13 +68,17 @@ def training_run(topology, prefect_client, configure):
     return run_deployment(DEPLOYMENT, timeout=240, poll_interval=0.5, as_subflow=False)
 
 
+def set_user(patch, topology, name, password):
+    patch.setenv("MLFLOW_TRACKING_URI", topology.url("5000"))
+    patch.setenv("MLFLOW_TRACKING_USERNAME", name)
+    patch.setenv("MLFLOW_TRACKING_PASSWORD", password)
+
+
 @pytest.fixture
-def reprise(command, topology, prefect_client, monkeypatch, tmp_path):
-    """Run `reprise` as the user `worker`, or as a test says, of the topology's servers."""
+def reprise(command, topology, prefect_client, monkeypatch, tmp_path):  # noqa: F811
+    """Run `reprise` with the topology's servers, in MLflow as the user `worker` unless a test says otherwise."""
     monkeypatch.chdir(tmp_path)
-    for name, value in topology.environment("worker").items():
-        if name.startswith("MLFLOW_TRACKING"):
-            monkeypatch.setenv(name, value)
+    set_user(monkeypatch, topology, "worker", VARIABLES["MLFLOW_WORKER_PASSWORD"])
     return lambda *arguments: json.loads(command(*arguments, "--json").stdout)
 
 
@@ -80,3 +94,130 @@ def test_a_deployed_training_makes_a_champion_and_all_is_in_postgresql(topology,
         found = topology.superuser("psql", "--no-align", "--tuples-only", "--command", question, database).stdout.split()
         assert found == {"mlflow": [f"{MODEL}1"], "mlflow_auth": ["admin", "worker"], "prefect": ["COMPLETED"]}[database]
     assert list(topology.folder.glob("artifacts/**/model.keras")), "artifacts do not lie in the server's folder"
+
+
+def test_a_version_is_promoted_and_rolled_back_by_hand(topology, training_run, reprise, tmp_path):
+    small = register_small_version(*save_small_model(tmp_path / "small"), name=MODEL)
+    connect().set_tag(small.run_id, "dataset.sha256", "0" * 64)
+    connect().log_text(small.run_id, "Untrained.", "card.md")
+    entry = reprise("promote", small.version, "--override", "--reason", "to see it")
+    assert (entry["version"], entry["champion_before"], entry["champion_after"]) == ("2", "1", "2")
+    entry = reprise("rollback", "--reason", "seen")
+    assert (entry["version"], entry["champion_before"], entry["champion_after"]) == ("1", "2", "1")
+    assert [(one["version"], one["aliases"]) for one in reprise("models")] == [("2", []), ("1", ["champion"])]
+    topology.start("model")  # ready by the time that it is asked
+
+
+@pytest.mark.parametrize(
+    ("name", "password", "refused"),
+    [
+        ("", "", "wants to know who asks"),
+        ("worker", "wrong-secret", "does not take the user 'worker' with this password"),
+        ("nobody", "wrong-secret", "does not take the user 'nobody' with this password"),
+    ],
+)
+def test_who_is_not_known_is_refused_in_one_line_that_says_what_to_set(
+    topology, training_run, reprise, monkeypatch, name, password, refused
+):
+    set_user(monkeypatch, topology, name, password)
+    with pytest.raises(RegistryError) as refusal:
+        reprise("models")
+    wanted = "set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
+    assert str(refusal.value) == f"MLflow at {topology.url('5000')} {refused}: {wanted}"
+
+
+def test_who_may_only_read_reads_and_promotes_nothing(topology, training_run, monkeypatch):
+    assert topology.set_mlflow_user("reader", "first-password") == "user reader was made\n"
+    assert topology.set_mlflow_user("reader", "reader-password") == "user reader was given its password\n"
+    set_user(monkeypatch, topology, "reader", "reader-password")
+    base, before = read_base(MODEL), read_ledger(MODEL)
+    draft = Draft(name=MODEL, version="2", action="override", outcome="promote", reason="mine is better")
+    with pytest.raises(RegistryError) as refusal:
+        promote(base, draft)
+    assert str(refusal.value).startswith(f"MLflow at {topology.url('5000')} does not allow that to the user 'reader': ")
+    assert read_ledger(MODEL) == before
+
+
+def test_promotions_at_once_on_postgresql_have_one_winner(topology, monkeypatch, tmp_path):
+    """Straight on the database: as many MLflow stores as promoters, with nothing but PostgreSQL between them."""
+    monkeypatch.chdir(tmp_path)
+    password = urllib.parse.quote(VARIABLES["MLFLOW_DATABASE_PASSWORD"], safe="")
+    database = f"postgresql+psycopg://mlflow:{password}@127.0.0.1:{topology.ports['5432']}/mlflow"
+    result = race(4, 3, database)
+    assert (result["faults"], result["rounds"]) == ([], 4)
+
+
+def test_the_model_server_scores_as_the_command_does(topology, training_run, reprise):
+    review = "a film that i will not forget"
+    (scored,) = reprise("predict", review, "--model", MODEL)
+    topology.wait_for("model")
+    answer = requests.post(f"{topology.url('8080')}/invocations", json={"inputs": [review]}, timeout=30)
+    (served,) = answer.json()["predictions"]
+    topology.stop("model")
+    assert served["probability"] == pytest.approx(scored["probability"], abs=1e-6)
+
+
+def test_a_backup_is_restored_whole_or_not_at_all(topology, training_run, reprise, monkeypatch, tmp_path):
+    def tell():
+        return [reprise(*words, "--model", MODEL) for words in (["verify", "1"], ["history"])]
+
+    told = tell()
+    backups = topology.folder / "backups"
+    assert topology.script("backup", "first").stdout == f"{backups}/first\n"
+    assert {path.name for path in (backups / "first").iterdir()} == {
+        *("mlflow.dump", "mlflow_auth.dump", "prefect.dump", "artifacts.tar", "SHA256SUMS")
+    }
+    assert topology.script("backup", "first").stderr == f"backup: {backups}/first is there already\n"
+    with running_topology(tmp_path / "two", REPRISE_BACKUPS=str(backups)) as other:
+        other.start_database()
+        artifacts = other.folder / "artifacts"
+        for name, damage, line in (
+            ("none", None, f"{backups}/none is no backup: it has no SHA256SUMS"),
+            ("bytes", damage_byte, f"{backups}/bytes is damaged: mlflow.dump: FAILED"),
+            ("file", remove_file, f"{backups}/file is damaged: artifacts.tar: FAILED open or read"),
+            ("line", remove_line, f"{backups}/line/SHA256SUMS does not name prefect.dump"),
+        ):
+            if damage is not None:
+                damage(shutil.copytree(backups / "first", backups / name))
+            assert other.script("restore", name).stderr == f"restore: {line}\n"
+        (artifacts / "mine").touch()
+        assert other.script("restore", "first").stderr == f"restore: {artifacts} is not empty\n"
+        (artifacts / "mine").unlink()
+        restored = other.script("restore", "first")
+        assert (restored.stdout, restored.stderr) == (f"{backups}/first is restored\n", "")
+        assert other.script("restore", "first").stderr == f"restore: {artifacts} is not empty\n"
+        other.start("mlflow")
+        other.wait_for("mlflow")
+        set_user(monkeypatch, other, "worker", VARIABLES["MLFLOW_WORKER_PASSWORD"])
+        assert tell() == told
+        runs = [
+            "psql",
+            "--no-align",
+            "--tuples-only",
+            "--command",
+            "select id, state_type from flow_run order by id",
+            "prefect",
+        ]
+        assert other.superuser(*runs).stdout == topology.superuser(*runs).stdout != ""
+
+
+def damage_byte(backup):
+    content = bytearray((backup / "mlflow.dump").read_bytes())
+    content[len(content) // 2] ^= 1
+    (backup / "mlflow.dump").write_bytes(content)
+
+
+def remove_file(backup):
+    (backup / "artifacts.tar").unlink()
+
+
+def remove_line(backup):
+    sums = backup / "SHA256SUMS"
+    sums.write_text("".join(line for line in sums.read_text().splitlines(keepends=True) if "prefect" not in line))
+
+
+def test_no_secret_is_in_a_log_and_every_process_is_known(topology, training_run):
+    logs = {service: topology.log(service) for service in ("database", "mlflow", "prefect", "worker", "model")}
+    secrets = [value for name, value in VARIABLES.items() if name.endswith(("PASSWORD", "KEY", "AUTH"))]
+    assert [(service, secret) for service, log in logs.items() for secret in secrets if secret in log] == []
+    assert len(topology.left_processes()) >= 4  # what the end of the topology looks for is to be found

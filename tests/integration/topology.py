@@ -26,7 +26,7 @@ from tests.containers.test_dockerfile import dockerfile_environment
 
 HOST = "127.0.0.1"
 READY_SECONDS = 180
-STOP_SECONDS = 30
+STOP_SECONDS = 15
 VARIABLES = {
     "POSTGRES_PASSWORD": "superuser's secret",
     "MLFLOW_DATABASE_PASSWORD": "mlflow's: s@cr/t",
@@ -42,13 +42,10 @@ MARK = "REPRISE_TOPOLOGY"
 
 
 def postgres_binaries() -> Path | None:
-    """Return the folder of the newest PostgreSQL of Debian, or of the one in the PATH; None where there is none."""
-    found = [*Path("/usr/lib/postgresql").glob("*/bin/initdb"), *map(Path, filter(None, [shutil.which("initdb")]))]
-    return (
-        max(found, key=lambda path: (path.parents[1].name.isdigit(), path.parents[1].name), default=Path()).parent
-        if found
-        else None
-    )
+    """Return the folder with the programs of Debian's newest PostgreSQL, or of the one in PATH; None where there is none."""
+    of_debian = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=lambda path: float(path.parts[-3]))
+    found = of_debian[-1] if of_debian else shutil.which("initdb")
+    return Path(found).parent if found else None
 
 
 class Topology:
@@ -114,10 +111,13 @@ class Topology:
         """Run backup.sh or restore.sh as the service of that name does."""
         return self.superuser("bash", DOCKER / f"{service}.sh", *arguments, service=service, check=False)
 
-    def run(self, service: str) -> None:
-        """Run a service that ends by itself."""
-        command = [self._translate(service, part) for part in self.services[service]["command"]]
-        subprocess.run(command, env=self.environment(service), check=True)
+    def set_mlflow_user(self, name: str, password: str) -> str:
+        """Make a user of MLflow as the service `mlflow-user` makes `worker`, and return what that says."""
+        *command, worker = self.services["mlflow-user"]["command"]
+        command = [self._translate("mlflow-user", part) for part in command]
+        environment = self.environment("mlflow-user") | {"MLFLOW_NEW_PASSWORD": password}
+        assert worker == "worker"
+        return subprocess.run([*command, name], env=environment, stdout=subprocess.PIPE, text=True, check=True).stdout
 
     def wait_for(self, service: str) -> None:
         """Return once a service is healthy by its own check.
@@ -142,16 +142,19 @@ class Topology:
         return (self.folder / f"{service}.log").read_text(errors="replace")
 
     def stop(self, *services: str) -> None:
-        """End these services, or all; the database last, as Compose does."""
-        for service in services or tuple(reversed(self.processes)):
-            process = self.processes.pop(service)
+        """End these services at once, or all: the database last, as Compose does."""
+        for group in [services] if services else [self.processes.keys() - {"database"}, self.processes.keys() & {"database"}]:
+            ended = {service: self.processes.pop(service) for service in group}
             # SIGTERM has PostgreSQL wait for its clients; SIGINT is what its image declares as its stop signal.
-            _signal_group(process, signal.SIGINT if service == "database" else signal.SIGTERM)
-            try:
-                process.wait(timeout=STOP_SECONDS)
-            except subprocess.TimeoutExpired:
-                _signal_group(process, signal.SIGKILL)
-                process.wait()
+            for service, process in ended.items():
+                _signal_group(process, signal.SIGINT if service == "database" else signal.SIGTERM)
+            deadline = time.monotonic() + STOP_SECONDS
+            for process in ended.values():
+                try:
+                    process.wait(timeout=max(0.0, deadline - time.monotonic()))
+                except subprocess.TimeoutExpired:
+                    _signal_group(process, signal.SIGKILL)
+                    process.wait()
 
     def left_processes(self) -> list[str]:
         """Return the processes of this topology that still run, wherever they hang."""
