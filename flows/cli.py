@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from configs.environment import set_library_defaults
-from flows import cache_commands, noise_commands, promotion_commands, reproduction_commands
+from flows import cache_commands, monitoring_commands, noise_commands, promotion_commands, reproduction_commands
 from flows.configuring import resolve_config
 from flows.options import AsJson, Model
 from flows.starting import EVALUATION_IMPORTS, TRAINING_IMPORTS, running_prefect
@@ -233,6 +233,7 @@ for command in (
     promotion_commands.verify,
     reproduction_commands.reproduce,
     noise_commands.noise,
+    monitoring_commands.monitor,
 ):
     app.command()(command)
 

@@ -1,16 +1,16 @@
 """The Prefect events that tell what happened to a registered model, for automations to act on."""
 
 from collections.abc import Mapping
-from typing import Literal
+from typing import Final, Literal
 
 from prefect.events import emit_event
 
-DATA_CHANGED = "reprise.data.changed"
+DATA_CHANGED: Final = "reprise.data.changed"
 """There are reviews that the model was not trained on."""
-DRIFT_DETECTED = "reprise.drift.detected"
+DRIFT_DETECTED: Final = "reprise.drift.detected"
 """New reviews are not like those that the champion was trained on."""
-DECISION_PROMOTE = "reprise.decision.promote"
-DECISION_UNDECIDED = "reprise.decision.undecided"
+DECISION_PROMOTE: Final = "reprise.decision.promote"
+DECISION_UNDECIDED: Final = "reprise.decision.undecided"
 
 ModelEvent = Literal["reprise.data.changed", "reprise.drift.detected", "reprise.decision.promote", "reprise.decision.undecided"]
 

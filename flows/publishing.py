@@ -6,6 +6,8 @@ from prefect.artifacts import create_link_artifact, create_markdown_artifact, cr
 from prefect.runtime import flow_run
 
 from configs.schema import Config
+from tasks.handles import Drift, TrackedRun
+from tasks.monitoring.report import list_signals
 from tasks.report import RunResult, write_report
 
 
@@ -25,3 +27,11 @@ def publish_result(result: RunResult, config: Config) -> None:
     )
     if result.run.url is not None:
         create_link_artifact(result.run.url, link_text=f"MLflow run {result.run.name}", key="mlflow-run")
+
+
+def publish_drift(drift: Drift, report: str, run: TrackedRun) -> None:
+    """Publish a comparison's report, its signals and, where MLflow is a server, the link to its run."""
+    create_markdown_artifact(report, key="drift-report", description=drift.sentence)
+    create_table_artifact(list_signals(drift), key="drift-signals", description=drift.sentence)
+    if run.url is not None:
+        create_link_artifact(run.url, link_text=f"MLflow run {run.name}", key="mlflow-run")

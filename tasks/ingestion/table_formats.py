@@ -3,7 +3,7 @@
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO
@@ -28,33 +28,36 @@ PARQUET_ROWS = 8_192
 Columns = dict[str, pa.Array]
 
 
-def read_batches(file: Located, extension: str, wanted: list[str]) -> Iterator[Columns]:
+def read_batches(file: Located, extension: str, wanted: list[str], optional: Sequence[str] = ()) -> Iterator[Columns]:
     """Yield a file's rows in order, by batches of the columns wanted.
 
     Args:
         file: What to read.
         extension: One of `EXTENSIONS`.
         wanted: The column of texts, then those whose values count as words: text formats give them as strings.
+        optional: Further columns of words, which are null where the file does not have them.
 
     Raises:
         DataError: The file is missing, empty or unreadable; a column is missing, or a text is none.
         DownloadError: The file's host did not deliver it.
     """
-    readers: dict[str, Callable[[BinaryIO, list[str], str], Iterator[Columns]]] = {
+    readers: dict[str, Callable[[BinaryIO, list[str], Sequence[str], str], Iterator[Columns]]] = {
         ".csv": _read_csv,
         ".tsv": _read_tsv,
         ".jsonl": _read_jsonl,
         ".parquet": _read_parquet,
     }
     with open_content(file, zipped=extension.endswith(".gz")) as stream:
-        yield from readers[extension.removesuffix(".gz")](stream, wanted, file.name)
+        yield from readers[extension.removesuffix(".gz")](stream, wanted, optional, file.name)
 
 
-def _read_tsv(stream: BinaryIO, wanted: list[str], where: str) -> Iterator[Columns]:
-    return _read_csv(stream, wanted, where, delimiter="\t")
+def _read_tsv(stream: BinaryIO, wanted: list[str], optional: Sequence[str], where: str) -> Iterator[Columns]:
+    return _read_csv(stream, wanted, optional, where, delimiter="\t")
 
 
-def _read_csv(stream: BinaryIO, wanted: list[str], where: str, delimiter: str = ",") -> Iterator[Columns]:
+def _read_csv(
+    stream: BinaryIO, wanted: list[str], optional: Sequence[str], where: str, delimiter: str = ","
+) -> Iterator[Columns]:
     try:
         reader = pa.csv.open_csv(
             _UncutLineEnds(open_text(stream, where)),
@@ -62,9 +65,9 @@ def _read_csv(stream: BinaryIO, wanted: list[str], where: str, delimiter: str = 
             pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
             pa.csv.ConvertOptions(default_column_type=pa.string()),
         )
-        _check_columns(reader.schema.names, wanted, where)
+        columns = _choose_columns(reader.schema.names, wanted, optional, where)
         for batch in reader:
-            yield {name: batch[name] for name in wanted}
+            yield _with_absent({name: batch[name] for name in columns}, optional)
     except pa.ArrowInvalid as error:
         reason = _one_line(error)
         if "straddles two block boundaries" in reason:
@@ -89,15 +92,15 @@ class _UncutLineEnds(io.RawIOBase):
         return len(block)
 
 
-def _read_jsonl(stream: BinaryIO, wanted: list[str], where: str) -> Iterator[Columns]:
-    text_column, *word_columns = wanted
+def _read_jsonl(stream: BinaryIO, wanted: list[str], optional: Sequence[str], where: str) -> Iterator[Columns]:
+    text_column, *word_columns = *wanted, *optional
     texts = _JsonTexts(text_column, where)
     seen: dict[str, None] = {}
     for rows in _read_objects(open_text(stream, where), where):
         seen.update(dict.fromkeys(chain.from_iterable(rows)))
         words = {name: pa.array([_word(row.get(name)) for row in rows], pa.string()) for name in word_columns}
         yield {text_column: texts.build([row.get(text_column) for row in rows])} | words
-    _check_columns(list(seen), wanted, where)
+    _choose_columns(list(seen), wanted, (), where)
     texts.check()
 
 
@@ -164,34 +167,42 @@ class _JsonTexts:
             raise DataError(f"{self._told} half a surrogate pair in {self._halves}")
 
 
-def _read_parquet(stream: BinaryIO, wanted: list[str], where: str) -> Iterator[Columns]:
+def _read_parquet(stream: BinaryIO, wanted: list[str], optional: Sequence[str], where: str) -> Iterator[Columns]:
     if not stream.seekable():
         home().mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=home()) as unzipped:
             shutil.copyfileobj(stream, unzipped)
-            yield from _read_parquet(unzipped, wanted, where)
+            yield from _read_parquet(unzipped, wanted, optional, where)
         return
     if not stream.seek(0, 2):
         raise DataError(f"{where} is empty")
     rows = 0
     try:
         file = open_parquet(stream)
-        _check_columns(file.schema_arrow.names, wanted, where)
-        for batch in iterate_batches(file, PARQUET_ROWS, wanted):
+        columns = _choose_columns(file.schema_arrow.names, wanted, optional, where)
+        for batch in iterate_batches(file, PARQUET_ROWS, columns):
             pa.Table.from_batches([batch]).validate(full=True)
-            yield {name: batch[name] for name in wanted}
+            yield _with_absent({name: batch[name] for name in columns}, optional)
             rows += len(batch)
     except (pa.ArrowException, OSError) as error:
         place = f" after row {rows}" if rows else ""
         raise DataError(f"{where} cannot be read{place}: {_one_line(error)}") from error
 
 
-def _check_columns(names: list[str], wanted: list[str], where: str) -> None:
-    for column in wanted:
+def _choose_columns(names: list[str], wanted: list[str], optional: Sequence[str], where: str) -> list[str]:
+    """Return the columns wanted, which must be there, and those of the optional ones that are."""
+    columns = [*wanted, *(column for column in optional if column in names)]
+    for column in columns:
         if column not in names:
             raise DataError(f"{where} has no column '{column}'; its columns are {', '.join(map(repr, names))}")
         if names.count(column) > 1:
             raise DataError(f"{where} has {names.count(column)} columns named '{column}'")
+    return columns
+
+
+def _with_absent(columns: Columns, optional: Sequence[str]) -> Columns:
+    rows = len(next(iter(columns.values())))
+    return columns | {name: pa.nulls(rows, pa.string()) for name in optional if name not in columns}
 
 
 def _one_line(error: Exception, limit: int = 200) -> str:
