@@ -17,6 +17,7 @@ import typer
 from configs.environment import set_library_defaults
 from flows import (
     cache_commands,
+    monitoring_commands,
     noise_commands,
     promotion_commands,
     reproduction_commands,
@@ -246,6 +247,7 @@ for command in (
     scoring_commands.score,
     sweep_commands.sweep,
     schedule_commands.schedule,
+    monitoring_commands.monitor,
 ):
     app.command()(command)
 

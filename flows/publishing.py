@@ -8,6 +8,8 @@ from prefect.runtime import flow_run
 from configs.schema import Config
 from configs.sweep import SweepConfig
 from flows.events import DECISION_PROMOTE, DECISION_UNDECIDED, ModelEvent, emit_model_event
+from tasks.handles import Drift, TrackedRun
+from tasks.monitoring.report import list_signals
 from tasks.report import RunResult, SweepResult, write_report
 
 DECISION_EVENTS: dict[str, ModelEvent] = {"promote": DECISION_PROMOTE, "undecided": DECISION_UNDECIDED}
@@ -62,3 +64,11 @@ def publish_sweep(result: SweepResult, sweep: SweepConfig) -> None:
         description=f"Trial {result.best.number} of sweep {sweep.name}, {sweep.metric} {result.best.value}: "
         f"{version.name} version {version.version}",
     )
+
+
+def publish_drift(drift: Drift, report: str, run: TrackedRun) -> None:
+    """Publish a comparison's report, its signals and, where MLflow is a server, the link to its run."""
+    create_markdown_artifact(report, key="drift-report", description=drift.sentence)
+    create_table_artifact(list_signals(drift), key="drift-signals", description=drift.sentence)
+    if run.url is not None:
+        create_link_artifact(run.url, link_text=f"MLflow run {run.name}", key="mlflow-run")

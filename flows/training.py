@@ -11,6 +11,7 @@ from flows.publishing import emit_decision, name_training_run, publish_result
 from flows.recovery import prefect_tags, recover_killed_runs
 from tasks.evaluation.task import choose_gate_rows, evaluate
 from tasks.ingestion.task import ingest
+from tasks.monitoring.task import keep_reference
 from tasks.padding.task import pad_reviews
 from tasks.registration.load_check import FreshProcess
 from tasks.registration.sealing import refuse_opening
@@ -69,7 +70,8 @@ def training(config: Config, tags: Mapping[str, str] | None = None, force: bool 
         evaluation = evaluate(model, padded, reviews, gate_rows, config.evaluation, run)
         log_evaluation(run, evaluation, step=model.epochs_run)
 
-        version = register(model, evaluation, padded, reviews, gate_rows, config, run, fresh)
+        reference = keep_reference(padded, evaluation, gate_rows, config.evaluation.threshold, run)
+        version = register(model, evaluation, padded, reviews, gate_rows, reference, config, run, fresh)
         decision = decide(version.name, version.version, reviews, gate_rows, config, f"training {flow_run.name}")
 
         result = RunResult(run, reviews, validation, padded, gate_rows, model, evaluation, version, decision, stages)

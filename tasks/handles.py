@@ -163,6 +163,24 @@ class GateRows(StageOutput):
     audit_rows: int
 
 
+class ReviewProfile(StageOutput):
+    """What is kept of reviews to compare others with: `profile.parquet`, figures of each review and no text."""
+
+    rows: int
+
+
+class NewReviews(StageOutput):
+    """New reviews: `new_reviews.parquet` with `text` string and `label` int8 (0, 1), null throughout where there are no labels.
+
+    The source has `available` reviews, of which `rows` were drawn by their content. `sha256` is that of the file.
+    """
+
+    source: str
+    available: int
+    rows: int
+    labelled: bool
+
+
 class PairedAccuracy(Handle):
     """Accuracy of a challenger and a champion on the same rows, named for the slice or "all".
 
@@ -319,3 +337,40 @@ class TrialOutcome(Handle):
     epochs: int
     run_id: str | None
     error: str | None
+
+
+class DriftSignal(Handle):
+    """One way in which new reviews were compared with the reference.
+
+    It is drift where `size`, of the difference by `measure`, reaches `threshold` and `p_value` is at most `level`, or where one
+    of both is no number. `reference` and `new` are the figure itself, named `figure`, of both.
+    """
+
+    name: Literal["length", "unknown words", "score", "vocabulary", "label balance", "accuracy"]
+    outcome: Literal["drift", "no drift"]
+    figure: str
+    reference: float
+    new: float
+    measure: str
+    size: float
+    threshold: float
+    p_value: float
+    level: float
+
+
+class Drift(Handle):
+    """Whether new reviews are like those that a version was evaluated on, in one sentence and signal by signal.
+
+    Where there are labels, `accuracy` is that on the new reviews, and `detectable_drop` the drop of accuracy, as a share, that
+    would be found in 4 of 5 such samples.
+    """
+
+    model: str
+    version: str
+    outcome: Literal["drift", "no drift", "not enough rows"]
+    sentence: str
+    rows: int
+    reference_rows: int
+    signals: tuple[DriftSignal, ...]
+    accuracy: Interval | None
+    detectable_drop: float | None

@@ -10,7 +10,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 from filelock import FileLock
 
@@ -42,7 +42,17 @@ from configs.loading import flatten
 from configs.schema import Config, TrackingConfig
 from tasks.circumstances import read_circumstances
 from tasks.errors import RegistryError, TrialPruned
-from tasks.handles import Evaluation, PaddedReviews, Reviews, Split, StageRecord, TrackedRun, TrainedModel, ValidationReport
+from tasks.handles import (
+    Drift,
+    Evaluation,
+    PaddedReviews,
+    Reviews,
+    Split,
+    StageRecord,
+    TrackedRun,
+    TrainedModel,
+    ValidationReport,
+)
 from tasks.results import RUNS
 from tasks.workspace import home, in_use, is_in_use, sha256_of_file
 
@@ -58,6 +68,21 @@ HISTORY_NAMES = {
     "val_loss": "validation/loss",
     "val_accuracy": "validation/accuracy",
 }
+
+
+class RecordedConfig(Protocol):
+    """What a run records, whole: a training's configuration, or another's."""
+
+    @property
+    def experiment(self) -> str:
+        """The name of the run's experiment."""
+
+    @property
+    def tracking(self) -> TrackingConfig:
+        """What is recorded beside it."""
+
+    def model_dump(self, *, mode: str) -> dict[str, Any]:
+        """Return all of it as a tree."""
 
 
 def store_folder() -> Path:
@@ -156,7 +181,7 @@ def every_page(search: Callable[..., Any], *arguments: object) -> Iterator[Any]:
 
 @contextmanager
 def training_run(
-    config: Config, *, name: str, tags: Mapping[str, str], parent: TrackedRun | None = None
+    config: RecordedConfig, *, name: str, tags: Mapping[str, str], parent: TrackedRun | None = None
 ) -> Iterator[TrackedRun]:
     """Yield a new MLflow run with the configuration and its circumstances recorded.
 
@@ -394,6 +419,19 @@ def log_evaluation(run: TrackedRun, evaluation: Evaluation, *, step: int) -> Non
         client.log_artifacts(run.run_id, str(evaluation.file("figures")), "figures")
         client.log_artifact(run.run_id, str(evaluation.file("predictions.parquet")), "evaluation")
         client.log_table(run.run_id, pd.read_parquet(evaluation.file("mistakes.parquet")), "evaluation/mistakes.json")
+
+
+def log_drift(run: TrackedRun, drift: Drift, figures: Path) -> None:
+    """Log each signal's figures under `drift/...`, and the folder of figures where one was drawn."""
+    metrics: dict[str, float] = {"drift/alarms": sum(signal.outcome == "drift" for signal in drift.signals)}
+    for signal in drift.signals:
+        name = signal.name.replace(" ", "_")
+        metrics |= {f"drift/{name}": signal.size, f"drift_p_value/{name}": signal.p_value}
+        metrics |= {f"new/{name}": signal.new, f"reference/{name}": signal.reference}
+    with reaching_mlflow():
+        _log_metrics(run, {**metrics, "new/rows": drift.rows, "reference/rows": drift.reference_rows})
+        if figures.is_dir():
+            MlflowClient().log_artifacts(run.run_id, str(figures), "figures")
 
 
 def log_outcome(

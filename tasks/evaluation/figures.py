@@ -71,7 +71,7 @@ def save_figures(figures: Mapping[str, Figure], folder: Path) -> None:
 
 def draw_learning_curves(history: Mapping[str, Sequence[float]]) -> Figure:
     """Draw loss and accuracy by epoch, for the training rows and, where there are any, the validation rows."""
-    figure = _new_figure()
+    figure = new_figure()
     upper, lower = figure.subplots(2, 1, sharex=True)
     epochs = range(1, len(history["loss"]) + 1)
     for axes, name in ((upper, "loss"), (lower, "accuracy")):
@@ -83,14 +83,14 @@ def draw_learning_curves(history: Mapping[str, Sequence[float]]) -> Figure:
     lower.set_xlim(0.5, len(epochs) + 0.5)
     lower.set_xticks(epochs[:: ceil(len(epochs) / MOST_EPOCH_TICKS)])
     lower.yaxis.set_major_formatter(PercentFormatter(xmax=1, decimals=None))
-    _name(upper, "Learning curves", "", "loss (nats per review)")
-    _name(lower, "", "epoch", "accuracy")
+    name_axes(upper, "Learning curves", "", "loss (nats per review)")
+    name_axes(lower, "", "epoch", "accuracy")
     return figure
 
 
 def draw_roc(labels: Labels, probabilities: Probabilities, auc: Interval, *, threshold: float) -> Figure:
     """Draw the ROC curve, with the point at the threshold."""
-    figure, axes = _new_axes()
+    figure, axes = new_axes()
     (_, false_positives), (_, true_positives) = confusion = count_confusion(labels, probabilities, threshold)
     RocCurveDisplay.from_predictions(
         labels,
@@ -102,7 +102,7 @@ def draw_roc(labels: Labels, probabilities: Probabilities, auc: Interval, *, thr
     )
     _mark(axes, false_positives / sum(confusion[0]), true_positives / sum(confusion[1]), threshold)
     _make_square(axes)
-    _name(
+    name_axes(
         axes, "ROC curve", "false positive rate (share of negative reviews)", "true positive rate (share of positive reviews)"
     )
     axes.legend(loc="lower right")
@@ -113,7 +113,7 @@ def draw_precision_recall(
     labels: Labels, probabilities: Probabilities, average_precision: Interval, *, threshold: float
 ) -> Figure:
     """Draw precision against recall, with the point at the threshold where anything is predicted positive."""
-    figure, axes = _new_axes()
+    figure, axes = new_axes()
     (_, false_positives), (misses, true_positives) = count_confusion(labels, probabilities, threshold)
     PrecisionRecallDisplay.from_predictions(
         labels,
@@ -128,7 +128,7 @@ def draw_precision_recall(
         precision = true_positives / (true_positives + false_positives)
         _mark(axes, true_positives / (true_positives + misses), precision, threshold)
     _make_square(axes)
-    _name(
+    name_axes(
         axes, "Precision and recall", "recall (share of positive reviews found)", "precision (share of findings that are right)"
     )
     axes.legend(loc="lower left")
@@ -140,7 +140,7 @@ def draw_calibration(labels: Labels, probabilities: Probabilities) -> Figure:
 
     Bars around the points are 95 % Wilson intervals.
     """
-    figure = _new_figure()
+    figure = new_figure()
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=[3, 1])
     edges = np.linspace(0, 1, CALIBRATION_BINS + 1)
     display = CalibrationDisplay.from_predictions(
@@ -167,14 +167,14 @@ def draw_calibration(labels: Labels, probabilities: Probabilities) -> Figure:
     lower.set_xlim(-0.03, 1.03)
     lower.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     lower.yaxis.set_major_locator(MaxNLocator(nbins=4, integer=True))
-    _name(upper, "Calibration", "", "observed share of positive reviews")
-    _name(lower, "", "predicted probability of a positive review", "reviews")
+    name_axes(upper, "Calibration", "", "observed share of positive reviews")
+    name_axes(lower, "", "predicted probability of a positive review", "reviews")
     return figure
 
 
 def draw_confusion_matrix(confusion: Confusion) -> Figure:
     """Draw the confusion matrix: counts, and shares of each actual class, which also give the colour."""
-    figure, axes = _new_axes()
+    figure, axes = new_axes()
     counts = np.array(confusion)
     shares = counts / counts.sum(axis=1, keepdims=True)
     display = ConfusionMatrixDisplay(shares, display_labels=list(CLASS_COLORS))
@@ -188,14 +188,14 @@ def draw_confusion_matrix(confusion: Confusion) -> Figure:
     axes.tick_params(axis="y", labelrotation=90)
     for label in axes.get_yticklabels():
         label.set_verticalalignment("center")
-    _name(axes, f"Confusion matrix of {counts.sum():,} reviews", "predicted class", "actual class")
+    name_axes(axes, f"Confusion matrix of {counts.sum():,} reviews", "predicted class", "actual class")
     axes.grid(visible=False)
     return figure
 
 
 def draw_score_histogram(labels: Labels, probabilities: Probabilities, *, threshold: float) -> Figure:
     """Draw how many reviews of each class get which probability, with the threshold."""
-    figure, axes = _new_axes()
+    figure, axes = new_axes()
     edges = np.linspace(0, 1, HISTOGRAM_BINS + 1)
     for label, (name, color) in enumerate(CLASS_COLORS.items()):
         scores = probabilities[labels == label]
@@ -206,23 +206,28 @@ def draw_score_histogram(labels: Labels, probabilities: Probabilities, *, thresh
     axes.set_xlim(0, 1)
     axes.yaxis.set_major_formatter(StrMethodFormatter("{x:,.0f}"))
     width = f"{1 / HISTOGRAM_BINS:g}"
-    _name(axes, "Scores by actual class", "predicted probability of a positive review", f"reviews per {width} of probability")
+    name_axes(
+        axes, "Scores by actual class", "predicted probability of a positive review", f"reviews per {width} of probability"
+    )
     axes.legend(loc="best")
     return figure
 
 
-def _new_figure() -> Figure:
+def new_figure() -> Figure:
+    """Return an empty figure."""
     figure = Figure(figsize=SIZE, dpi=DPI, layout="constrained")
     FigureCanvasAgg(figure)
     return figure
 
 
-def _new_axes() -> tuple[Figure, Axes]:
-    figure = _new_figure()
+def new_axes() -> tuple[Figure, Axes]:
+    """Return a figure with one plot."""
+    figure = new_figure()
     return figure, figure.subplots()
 
 
-def _name(axes: Axes, title: str, x: str, y: str) -> None:
+def name_axes(axes: Axes, title: str, x: str, y: str) -> None:
+    """Give a plot its title, its axes' names and the look of all plots."""
     axes.set_title(title, fontsize=14)
     axes.set_xlabel(x, fontsize=12)
     axes.set_ylabel(y, fontsize=12)

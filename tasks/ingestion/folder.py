@@ -44,10 +44,16 @@ def read_folder(path: str) -> Corpus:
     rows = [len(listed) for listed in reviews.values()]
     labels = np.repeat(np.array([label for _, _, label in PARTS], np.int8), rows)
     splits = np.repeat(np.array([split for split, _, _ in PARTS], dtype=object), rows)
-    return Corpus(_read_texts(files), labels, splits)
+    return Corpus(read_texts(files), labels, splits)
 
 
-def _read_texts(files: list[Located]) -> Iterator[pa.Array]:
+def read_texts(files: list[Located]) -> Iterator[pa.Array]:
+    """Yield the texts of files, one a file, some at a time.
+
+    Raises:
+        DataError: A file is missing or not UTF-8.
+        DownloadError: A file's host did not deliver it.
+    """
     for start in range(0, len(files), FILES_AT_ONCE):
         yield pa.array([_read_text(file) for file in files[start : start + FILES_AT_ONCE]], pa.string())
 

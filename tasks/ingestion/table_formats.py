@@ -3,7 +3,7 @@
 import io
 import json
 import shutil
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
 from tempfile import TemporaryFile
 from typing import Any, BinaryIO
@@ -26,13 +26,14 @@ ROW_BYTES = 1 << 23
 PARQUET_ROWS = 8_192
 
 
-def read_batches(file: Located, extension: str, wanted: list[str]) -> Iterator[pa.RecordBatch]:
+def read_batches(file: Located, extension: str, wanted: list[str], optional: Sequence[str] = ()) -> Iterator[pa.RecordBatch]:
     """Yield a file's rows in order, by batches of the columns wanted.
 
     Args:
         file: What to read.
         extension: One of `EXTENSIONS`.
         wanted: The column of texts, then those whose values count as words: text formats give them as strings.
+        optional: Further columns of words, which are null where the file does not have them.
 
     Raises:
         DataError: The file is missing, empty or unreadable; a column is missing, or a text is none.
@@ -40,32 +41,39 @@ def read_batches(file: Located, extension: str, wanted: list[str]) -> Iterator[p
     """
     with open_content(file, zipped=extension.endswith(".gz")) as stream:
         if extension.startswith(".jsonl"):
-            yield from _read_jsonl(stream, wanted, file.name)
+            yield from _read_jsonl(stream, wanted, optional, file.name)
         else:
-            yield from read_columns(stream, extension, wanted, file.name)
+            for batch in read_columns(stream, extension, wanted, file.name, optional):
+                yield _with_absent(batch, optional)
 
 
-def read_columns(stream: BinaryIO, extension: str, wanted: list[str] | None, where: str) -> Iterator[pa.RecordBatch]:
+def read_columns(
+    stream: BinaryIO, extension: str, wanted: list[str] | None, where: str, optional: Sequence[str] = ()
+) -> Iterator[pa.RecordBatch]:
     """Yield the rows of a CSV, TSV or Parquet stream in order, of the columns wanted or, with None, of all as they are.
+
+    Optional columns are those wanted too where there are such.
 
     The first batch has no rows, so that the columns are known of a table without any, too.
 
     Raises:
         DataError: The stream is empty or unreadable; a column is missing, or there twice.
     """
-    readers: dict[str, Callable[[BinaryIO, list[str] | None, str], Iterator[pa.RecordBatch]]] = {
+    readers: dict[str, Callable[[BinaryIO, list[str] | None, Sequence[str], str], Iterator[pa.RecordBatch]]] = {
         ".csv": _read_csv,
         ".tsv": _read_tsv,
         ".parquet": _read_parquet,
     }
-    return readers[extension.removesuffix(".gz")](stream, wanted, where)
+    return readers[extension.removesuffix(".gz")](stream, wanted, optional, where)
 
 
-def _read_tsv(stream: BinaryIO, wanted: list[str] | None, where: str) -> Iterator[pa.RecordBatch]:
-    return _read_csv(stream, wanted, where, delimiter="\t")
+def _read_tsv(stream: BinaryIO, wanted: list[str] | None, optional: Sequence[str], where: str) -> Iterator[pa.RecordBatch]:
+    return _read_csv(stream, wanted, optional, where, delimiter="\t")
 
 
-def _read_csv(stream: BinaryIO, wanted: list[str] | None, where: str, delimiter: str = ",") -> Iterator[pa.RecordBatch]:
+def _read_csv(
+    stream: BinaryIO, wanted: list[str] | None, optional: Sequence[str], where: str, delimiter: str = ","
+) -> Iterator[pa.RecordBatch]:
     try:
         reader = pa.csv.open_csv(
             _UncutLineEnds(open_text(stream, where)),
@@ -73,11 +81,10 @@ def _read_csv(stream: BinaryIO, wanted: list[str] | None, where: str, delimiter:
             pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
             pa.csv.ConvertOptions(default_column_type=pa.string()),
         )
-        names = reader.schema.names
-        _check_columns(names, wanted or names, where)
-        yield pa.RecordBatch.from_pylist([], reader.schema).select(wanted or names)
+        columns = _choose_columns(reader.schema.names, wanted, optional, where)
+        yield pa.RecordBatch.from_pylist([], reader.schema).select(columns)
         for batch in reader:
-            yield batch.select(wanted or names)
+            yield batch.select(columns)
     except pa.ArrowInvalid as error:
         reason = _one_line(error)
         if "straddles two block boundaries" in reason:
@@ -102,15 +109,15 @@ class _UncutLineEnds(io.RawIOBase):
         return len(block)
 
 
-def _read_jsonl(stream: BinaryIO, wanted: list[str], where: str) -> Iterator[pa.RecordBatch]:
-    text_column, *word_columns = wanted
+def _read_jsonl(stream: BinaryIO, wanted: list[str], optional: Sequence[str], where: str) -> Iterator[pa.RecordBatch]:
+    text_column, *word_columns = *wanted, *optional
     texts = _JsonTexts(text_column, where)
     seen: dict[str, None] = {}
     for _, rows in read_objects(open_text(stream, where), where):
         seen.update(dict.fromkeys(chain.from_iterable(rows)))
         words = {name: pa.array([_word(row.get(name)) for row in rows], pa.string()) for name in word_columns}
         yield pa.RecordBatch.from_pydict({text_column: texts.build([row.get(text_column) for row in rows])} | words)
-    _check_columns(list(seen), wanted, where)
+    _choose_columns(list(seen), wanted, (), where)
     texts.check()
 
 
@@ -185,22 +192,21 @@ class _JsonTexts:
             raise DataError(f"{self._told} half a surrogate pair in {self._halves}")
 
 
-def _read_parquet(stream: BinaryIO, wanted: list[str] | None, where: str) -> Iterator[pa.RecordBatch]:
+def _read_parquet(stream: BinaryIO, wanted: list[str] | None, optional: Sequence[str], where: str) -> Iterator[pa.RecordBatch]:
     if not stream.seekable():
         home().mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=home()) as unzipped:
             shutil.copyfileobj(stream, unzipped)
-            yield from _read_parquet(unzipped, wanted, where)
+            yield from _read_parquet(unzipped, wanted, optional, where)
         return
     if not stream.seek(0, 2):
         raise DataError(f"{where} is empty")
     rows = 0
     try:
         file = open_parquet(stream)
-        names = file.schema_arrow.names
-        _check_columns(names, wanted or names, where)
-        yield pa.RecordBatch.from_pylist([], file.schema_arrow).select(wanted or names)
-        for batch in iterate_batches(file, PARQUET_ROWS, wanted):
+        columns = _choose_columns(file.schema_arrow.names, wanted, optional, where)
+        yield pa.RecordBatch.from_pylist([], file.schema_arrow).select(columns)
+        for batch in iterate_batches(file, PARQUET_ROWS, columns):
             pa.Table.from_batches([batch]).validate(full=True)
             yield batch
             rows += len(batch)
@@ -209,12 +215,22 @@ def _read_parquet(stream: BinaryIO, wanted: list[str] | None, where: str) -> Ite
         raise DataError(f"{where} cannot be read{place}: {_one_line(error)}") from error
 
 
-def _check_columns(names: list[str], wanted: list[str], where: str) -> None:
-    for column in wanted:
+def _choose_columns(names: list[str], wanted: list[str] | None, optional: Sequence[str], where: str) -> list[str]:
+    """Return the columns wanted, which must be there, and those of the optional ones that are; all where none is named."""
+    columns = [*(wanted or names), *(column for column in optional if column in names)]
+    for column in columns:
         if column not in names:
             raise DataError(f"{where} has no column '{column}'; its columns are {', '.join(map(repr, names))}")
         if names.count(column) > 1:
             raise DataError(f"{where} has {names.count(column)} columns named '{column}'")
+    return columns
+
+
+def _with_absent(batch: pa.RecordBatch, optional: Sequence[str]) -> pa.RecordBatch:
+    for name in optional:
+        if name not in batch.schema.names:
+            batch = batch.append_column(name, pa.nulls(len(batch), pa.string()))
+    return batch
 
 
 def _one_line(error: Exception, limit: int = 200) -> str:

@@ -123,16 +123,24 @@ def _read_table(
     splits = SplitColumn(column=data.split_column, where=file.name) if data.split_column else None
     columns = [data.text_column, data.label_column, *([data.split_column] if data.split_column else [])]
     for batch in read_batches(file, table_extension(file.name) or "", columns):
-        texts = batch[data.text_column]
-        if not (is_text(texts.type) or pa.types.is_null(texts.type)):
-            raise DataError(f"{file.name}: column '{data.text_column}' holds {texts.type}, not text")
-        writer.write_batch(pa.record_batch([texts.cast(pa.string())], SPOOLED))
+        writer.write_batch(pa.record_batch([as_texts(batch[data.text_column], data.text_column, file.name)], SPOOLED))
         labels.add(batch[data.label_column])
         if splits is not None and data.split_column:
             splits.add(batch[data.split_column])
     if not labels.rows:
         raise DataError(f"{file.name} has no rows")
     return labels.labels(), splits.splits() if splits is not None else None
+
+
+def as_texts(values: pa.Array, column: str, where: str) -> pa.Array:
+    """Return a column's values as strings.
+
+    Raises:
+        DataError: They are of another type.
+    """
+    if not (is_text(values.type) or pa.types.is_null(values.type)):
+        raise DataError(f"{where}: column '{column}' holds {values.type}, not text")
+    return values.cast(pa.string())
 
 
 def _spooled_texts(spool: BinaryIO) -> Iterator[pa.Array]:

@@ -56,7 +56,7 @@ class LoadedVersion(NamedTuple):
         Raises:
             ModelMismatch: the model fails at it, or does not give a probability for each.
         """
-        with _blaming(self.version):
+        with blaming(self.version):
             predictions = self.predict(texts)
             probabilities = np.array([prediction.probability for prediction in predictions], dtype=np.float64)
             labels = np.array([prediction.label for prediction in predictions], dtype=np.int8)
@@ -65,7 +65,12 @@ class LoadedVersion(NamedTuple):
 
 
 @contextmanager
-def _blaming(version: str) -> Iterator[None]:
+def blaming(version: str) -> Iterator[None]:
+    """Turn whatever a version's own code raises in the block into one line.
+
+    Raises:
+        ModelMismatch: it raised.
+    """
     try:
         yield
     except Exception as error:  # whatever a model's own code may raise
@@ -82,7 +87,7 @@ def load_version(version: VersionDetails) -> LoadedVersion:
     """
     with verified_model(version.summary.name, version.summary.version) as folder:
         size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
-        with _blaming(version.summary.version):
+        with blaming(version.summary.version):
             model = mlflow.pyfunc.load_model(str(folder))
     return LoadedVersion(version.summary.version, model.predict, size)
 

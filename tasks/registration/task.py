@@ -13,6 +13,7 @@ from tasks.handles import (
     LedgerEntry,
     ModelVersion,
     PaddedReviews,
+    ReviewProfile,
     Reviews,
     TrackedRun,
     TrainedModel,
@@ -24,6 +25,7 @@ from tasks.registration.model_files import downloaded_model
 from tasks.registration.packaging import log_model
 from tasks.registration.pages import log_card, publish_pages
 from tasks.registration.promotion import Base
+from tasks.registration.reference import log_reference
 from tasks.registration.sealing import keep_sealed
 from tasks.registration.training_texts import log_training_texts
 from tasks.registration.versions import create_version
@@ -41,6 +43,7 @@ def register(
     padded: PaddedReviews,
     reviews: Reviews,
     gate_rows: GateRows,
+    reference: ReviewProfile,
     config: Config,
     run: TrackedRun,
     fresh: FreshProcess,
@@ -73,6 +76,7 @@ def register(
         "load_check.peak_mebibytes": f"{found.peak_mebibytes:.0f}",
         **version_record(manifest, data),
         **log_training_texts(run, gate_rows),
+        **log_reference(run, reference),
     }
     version = create_version(
         config.registered_model, run, model_id=model_id, model_uri=model_uri, weights_sha256=model.sha256, tags=tags

@@ -1,15 +1,14 @@
 """What a version was trained on, kept with its run as one digest for each text of train and validation."""
 
 from pathlib import Path
-from tempfile import TemporaryDirectory
 
 import pyarrow as pa
 import pyarrow.parquet as pq
 
 from tasks.errors import ModelMismatch
 from tasks.handles import GateRows, TrackedRun
+from tasks.registration.run_files import log_run_file, verified_run_file
 from tasks.registration.versions import VersionDetails
-from tasks.tracking import connect, reaching_mlflow
 from tasks.workspace import sha256_of_file
 
 ARTIFACT = "data/training.parquet"
@@ -22,10 +21,7 @@ def log_training_texts(run: TrackedRun, gate_rows: GateRows) -> dict[str, str]:
     Raises:
         RegistryError: MLflow could not be reached, or refused.
     """
-    client = connect()
-    with reaching_mlflow():
-        client.log_artifact(run.run_id, str(gate_rows.file("training.parquet")), str(Path(ARTIFACT).parent))
-    return {TAG: sha256_of_file(gate_rows.file("training.parquet"))}
+    return log_run_file(run, gate_rows.file("training.parquet"), ARTIFACT, TAG)
 
 
 def read_training_texts(version: VersionDetails, present: GateRows | None = None) -> pa.Array:
@@ -44,14 +40,7 @@ def read_training_texts(version: VersionDetails, present: GateRows | None = None
         raise ModelMismatch(f"{_name(version)} does not tell which texts it was trained on: train it again")
     if present is not None and sha256_of_file(present.file("training.parquet")) == expected:
         return _read(present.file("training.parquet"))
-    run_id = version.summary.run_id
-    client = connect()
-    with TemporaryDirectory() as folder, reaching_mlflow():
-        if all(artifact.path != ARTIFACT for artifact in client.list_artifacts(run_id, str(Path(ARTIFACT).parent))):
-            raise ModelMismatch(f"{_name(version)}: {ARTIFACT} of run {run_id}, what it was trained on, is gone")
-        path = Path(client.download_artifacts(run_id, ARTIFACT, folder))
-        if sha256_of_file(path) != expected:
-            raise ModelMismatch(f"{_name(version)}: {ARTIFACT} of run {run_id} is not what was registered")
+    with verified_run_file(version, ARTIFACT, expected, "what it was trained on") as path:
         return _read(path)
 
 

@@ -15,7 +15,7 @@ from tasks.report import write_json
 from tasks.workspace import home, sha256_of_file
 
 CACHED = ["ingestion", "validation", "padding", "padding validation", "gate rows"]
-RECORDED = [*CACHED, "training", "evaluation", "registration", "decision"]
+RECORDED = [*CACHED, "training", "evaluation", "reference", "registration", "decision"]
 STAGES = [*RECORDED, "pages"]
 
 

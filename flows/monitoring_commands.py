@@ -1,0 +1,57 @@
+"""`reprise monitor`: whether new reviews are like those that the champion was evaluated on."""
+
+import json
+from typing import Annotated
+
+import typer
+
+from flows.options import AsJson, Model
+from flows.starting import running_prefect
+from flows.terminal import keep_native_messages, out, print_table, show_log_lines
+from tasks.errors import ConfigError
+from tasks.workspace import home
+
+COLUMNS = ("signal", "outcome", "reference", "new", "difference", "threshold", "p-value")
+"""Those of the report's that a terminal has room for."""
+IMPORTS = ("tasks.monitoring.comparison", "tasks.monitoring.figures", "keras")
+
+
+def monitor(
+    new_reviews: Annotated[str, typer.Argument(help="A table, a folder of tables or of .txt files, or an fsspec URL of one.")],
+    model: Model = None,
+    set_: Annotated[
+        list[str] | None, typer.Option("--set", help="reviews.key=value or monitoring.key=value, as often as needed.")
+    ] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Compare new reviews, with or without labels, with the champion's reference; drift sets off an event.
+
+    Example: reprise monitor new.csv --set monitoring.stability_index=0.2
+    """
+    from pydantic import ValidationError
+
+    from configs.loading import first_fault, override
+    from configs.monitoring import MonitoringRequest
+
+    tree = override({"reviews": {"path": new_reviews}}, set_ or [])
+    try:
+        asked = MonitoringRequest.model_validate(tree)
+    except ValidationError as error:
+        raise ConfigError(f"reprise monitor: {first_fault(error)}") from None
+    if not as_json:
+        show_log_lines()
+    keep_native_messages(home() / "logs" / "native.log")
+    with running_prefect("flows.monitoring", ahead=IMPORTS):
+        from flows.monitoring import monitoring
+        from tasks.registration.versions import choose_model
+
+        drift = monitoring(choose_model(model), asked.reviews, asked.monitoring)
+    if as_json:
+        print(json.dumps(drift.model_dump(mode="json")))  # noqa: T201
+        return
+    if drift.signals:
+        from tasks.monitoring.report import list_signals
+
+        title = f"{drift.model} version {drift.version}, {drift.rows:,} new reviews"
+        print_table(title, COLUMNS, [[row[column] for column in COLUMNS] for row in list_signals(drift)])
+    out.print(drift.sentence, soft_wrap=True, markup=False)
