@@ -9,7 +9,7 @@ from prefect.client.orchestration import get_client
 from prefect.events.actions import RunDeployment, SendNotification
 from prefect.events.schemas.automations import EventTrigger, Posture
 from prefect.exceptions import ObjectNotFound
-from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
+from prefect.settings import PREFECT_UI_URL
 
 from configs.notification import NotificationConfig
 from flows.events import DATA_CHANGED, DECISION_PROMOTE, DECISION_UNDECIDED, DRIFT_DETECTED, model_resource
@@ -126,8 +126,7 @@ def _messages(blocks: Sequence[UUID], subject: str, lines: Sequence[str]) -> lis
 
 def _flow_run_page() -> str:
     # Of the one who installs, since a server need not know under which address others see it.
-    ui = PREFECT_UI_URL.value() or (PREFECT_API_URL.value() or "").removesuffix("/").removesuffix("/api")
-    return f"{ui.rstrip('/')}/runs/flow-run/{{{{ flow_run.id }}}}"
+    return f"{PREFECT_UI_URL.value()}/runs/flow-run/{{{{ flow_run.id }}}}"
 
 
 def _notification_block(name: str) -> UUID:
