@@ -12,7 +12,7 @@ from prefect.events.actions import ChangeFlowRunState, RunDeployment, SendNotifi
 from prefect.events.schemas.automations import AutomationCore, EventTrigger, Posture
 from prefect.events.schemas.events import ResourceSpecification
 from prefect.exceptions import ObjectNotFound
-from prefect.settings import PREFECT_API_URL, PREFECT_UI_URL
+from prefect.settings import PREFECT_UI_URL
 
 from configs.notification import NotificationConfig
 from configs.schedule import HeartbeatConfig
@@ -162,8 +162,7 @@ def _messages(blocks: Sequence[UUID], subject: str, lines: Sequence[str]) -> lis
 
 def _flow_run_page() -> str:
     # Of the one who installs, since a server need not know under which address others see it.
-    ui = PREFECT_UI_URL.value() or (PREFECT_API_URL.value() or "").removesuffix("/").removesuffix("/api")
-    return f"{ui.rstrip('/')}/runs/flow-run/{{{{ flow_run.id }}}}"
+    return f"{PREFECT_UI_URL.value()}/runs/flow-run/{{{{ flow_run.id }}}}"
 
 
 def _notification_block(name: str) -> UUID:

@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
+from prefect.utilities.urls import url_for
 
 from configs.schema import Config
 from configs.sweep import SweepConfig
@@ -39,7 +40,8 @@ def emit_decision(result: RunResult) -> None:
     if event is None:
         return
     version = result.version
-    told = {"version": version.version, "reason": result.decision.reason, "link": result.run.url or flow_run.ui_url or ""}
+    link = result.run.url or url_for("flow-run", obj_id=flow_run.id) or ""
+    told = {"version": version.version, "reason": result.decision.reason, "link": link}
     emit_model_event(event, version.name, told)
 
 

@@ -55,8 +55,8 @@ def deployment(prefect_server, receiver, mailbox):
     EventsWorker.drain_all()  # which may send to the server of an earlier test
     with temporary_settings({PREFECT_API_URL: prefect_server}):
 
-        def webhook(name, target, payload, **options):
-            CustomWebhookNotificationBlock(name=name, url=target, json_data=payload, timeout=0.5, **options).save(
+        def webhook(name, target, payload, timeout=30.0, **options):
+            CustomWebhookNotificationBlock(name=name, url=target, json_data=payload, timeout=timeout, **options).save(
                 name, overwrite=True
             )
             return f"custom-webhook/{name}"
@@ -66,7 +66,7 @@ def deployment(prefect_server, receiver, mailbox):
         ).save("mail", overwrite=True)
         names = [
             webhook("closed", f"http://127.0.0.1:{free_port()}", GENERIC),
-            webhook("hanging", f"{url}/hanging", GENERIC),
+            webhook("hanging", f"{url}/hanging", GENERIC, timeout=0.5),
             webhook("broken", f"{url}/broken", GENERIC),
             webhook("generic", f"{url}/generic", GENERIC, headers={"authorization": "{{token}}"}, secrets={"token": TOKEN}),
             webhook("room", f"{url}/room", SLACK),
