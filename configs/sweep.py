@@ -1,5 +1,6 @@
 """The schema of a sweep: what is searched, how, and where its trials run."""
 
+import math
 import re
 from typing import Annotated, Any, Literal, Self
 
@@ -46,6 +47,8 @@ class Searched(Section):
             raise ValueError("give low and high, or choices")
         if not self.low < self.high:
             raise ValueError(f"low {self.low} is not below high {self.high}")
+        if self.step is not None and not math.isclose((steps := (self.high - self.low) / self.step), round(steps)):
+            raise ValueError(f"high {self.high} is not low {self.low} and some steps of {self.step}")
         if self.log and (self.step is not None or self.low <= 0):
             raise ValueError("log takes a low above 0, and no step")
         return self

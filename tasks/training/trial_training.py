@@ -41,6 +41,7 @@ class TrainerProcess:
             bufsize=1,
             start_new_session=True,
         )
+        self.pid = self._process.pid
 
     def train(self, padded: PaddedReviews, config: Config, on_epoch: OnEpoch) -> TrialHistory:
         """Train a network on padded reviews, as `train_network` does.
