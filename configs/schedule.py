@@ -5,7 +5,10 @@ from zoneinfo import available_timezones
 
 from pydantic import AfterValidator, Field, model_validator
 
+from configs.monitoring import DataSource, MonitoringConfig
+from configs.notification import NotificationConfig
 from configs.schema import Positive, Section
+from configs.scoring import ScoringConfig
 
 CollisionStrategy = Literal["ENQUEUE", "CANCEL_NEW"]
 
@@ -43,6 +46,50 @@ class TrainingSchedule(Section):
     collision_strategy: CollisionStrategy = "ENQUEUE"
 
 
+class WatchingSchedule(Section):
+    """How often the training's reviews are looked at: any that nothing was trained on start a training.
+
+    They count once they have stayed the same for `settle_seconds`.
+    """
+
+    every_seconds: Annotated[float, Field(ge=5)] = 120.0
+    settle_seconds: Annotated[float, Field(ge=0)] = 10.0
+
+
+class ScoringSchedule(Section):
+    """What is scored by the clock; without a request, each run is told what to score."""
+
+    timetable: Timetable | None = None
+    request: ScoringConfig | None = None
+
+    @model_validator(mode="after")
+    def _timetable_needs_a_request(self) -> Self:
+        if self.timetable is not None and self.request is None:
+            raise ValueError("a timetable needs a request: which table to score, and where to")
+        return self
+
+
+class MonitoringSchedule(Section):
+    """Which reviews are compared with the champion's by the clock; without any, each run is told which."""
+
+    timetable: Timetable | None = None
+    reviews: DataSource | None = None
+    monitoring: MonitoringConfig = MonitoringConfig()
+
+    @model_validator(mode="after")
+    def _timetable_needs_reviews(self) -> Self:
+        if self.timetable is not None and self.reviews is None:
+            raise ValueError("a timetable needs reviews: which to compare with the champion's")
+        return self
+
+
+class SweepSchedule(Section):
+    """The sweep that is offered, by its preset's name or its YAML file, and when it runs by itself."""
+
+    timetable: Timetable | None = None
+    study: Annotated[str, Field(min_length=1)] = "imdb"
+
+
 class RecoverySchedule(Section):
     """How often the MLflow runs whose Prefect run is over are looked for and ended."""
 
@@ -57,8 +104,13 @@ class HeartbeatConfig(Section):
 
 
 class ScheduleConfig(Section):
-    """All that `reprise schedule` deploys."""
+    """All that `reprise schedule` deploys, and who is told of it; nothing is watched without a section `watching`."""
 
     training: TrainingSchedule = TrainingSchedule()
+    watching: WatchingSchedule | None = None
+    scoring: ScoringSchedule = ScoringSchedule()
+    monitoring: MonitoringSchedule = MonitoringSchedule()
+    sweep: SweepSchedule = SweepSchedule()
     recovery: RecoverySchedule = RecoverySchedule()
     heartbeat: HeartbeatConfig = HeartbeatConfig()
+    notification: NotificationConfig = NotificationConfig()

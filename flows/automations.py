@@ -44,6 +44,21 @@ def install(automation: Automation) -> None:
         automation.create()
 
 
+def install_notifications(model: str, deployment_ids: Sequence[UUID], notification: NotificationConfig) -> None:
+    """Install what `notification_automations` returns, and remove what was installed before and is not among it.
+
+    Raises:
+        ConfigError: a name has no notification block behind it.
+    """
+    wanted = {one.name: one for one in notification_automations(model, deployment_ids, notification)}
+    with get_client(sync_client=True) as client:
+        for name in {failures_of(model), decisions_on(model)} - wanted.keys():
+            for present in client.read_automations_by_name(name):
+                client.delete_automation(present.id)
+    for automation in wanted.values():
+        install(automation)
+
+
 def heartbeat_automation(heartbeat: HeartbeatConfig) -> Automation:
     """Return the automation that has Prefect call a run Crashed once it has missed its heartbeats.
 
@@ -108,6 +123,16 @@ def notification_automations(model: str, deployment_ids: Sequence[UUID], notific
     return automations
 
 
+def failures_of(model: str) -> str:
+    """Return the name of the automation that tells of a model's failed runs."""
+    return f"Reprise: failures of {model}"
+
+
+def decisions_on(model: str) -> str:
+    """Return the name of the automation that tells of the decisions on a model's versions."""
+    return f"Reprise: decisions on {model}"
+
+
 def _failure_automation(model: str, deployment_ids: Sequence[UUID], blocks: Sequence[UUID], quiet_minutes: float) -> Automation:
     lines = [
         f"Model: {model}",
@@ -116,7 +141,7 @@ def _failure_automation(model: str, deployment_ids: Sequence[UUID], blocks: Sequ
         f"Look: {_flow_run_page()}",
     ]
     return Automation(
-        name=f"Reprise: failures of {model}",
+        name=failures_of(model),
         description="Tells of runs that failed, crashed or took too long.",
         trigger=EventTrigger(
             expect=set(FAILURES),
@@ -143,7 +168,7 @@ def _decision_automation(model: str, decisions: set[str], blocks: Sequence[UUID]
     ]
     outcome = "{{ event.event.split('.') | last }}"
     return Automation(
-        name=f"Reprise: decisions on {model}",
+        name=decisions_on(model),
         description="Tells which version became champion, and on which version a person must decide.",
         trigger=EventTrigger(
             expect=decisions,

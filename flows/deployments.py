@@ -25,9 +25,14 @@ from configs.environment import library_defaults
 from configs.loading import check_config, check_section, read_config
 from configs.schedule import CollisionStrategy, HeartbeatConfig, ScheduleConfig, Timetable
 from configs.schema import Config
+from configs.sweep import PRESETS, SweepConfig
 from flows.automations import RUN_TAG
+from flows.monitoring import monitoring
 from flows.recovery import recovery
-from flows.training import training
+from flows.retraining import retraining
+from flows.scoring import scoring
+from flows.sweep import sweep
+from flows.watching import watching
 from tasks.circumstances import COMMIT, read_circumstances
 from tasks.errors import ConfigError
 
@@ -51,15 +56,31 @@ class Planned(NamedTuple):
 
 
 def plan_deployments(config: Config, schedule: ScheduleConfig) -> list[Planned]:
-    """Return what is deployed for a model's configuration and a schedule."""
+    """Return what is deployed for a model's configuration and a schedule; the training comes first.
+
+    Raises:
+        ConfigError: there is no such sweep.
+    """
     model = config.registered_model
-    parameters = {"config": config.model_dump(mode="json")}
-    every = Timetable(every_seconds=schedule.recovery.every_seconds)
-    return [
-        Planned(training, model, parameters, schedule.training.timetable, schedule.training.collision_strategy, tags=(model,)),
+    trained = {"config": config.model_dump(mode="json")}
+    scored = {} if schedule.scoring.request is None else {"config": schedule.scoring.request.model_dump(mode="json")}
+    compared = schedule.monitoring.model_dump(mode="json", exclude={"timetable"}, exclude_none=True)
+    study = check_section(read_config(schedule.sweep.study, PRESETS), f"sweep {schedule.sweep.study}", SweepConfig)
+    searched = {**trained, "sweep": study.model_dump(mode="json")}
+    collision = schedule.training.collision_strategy
+    planned = [
+        Planned(retraining, model, trained, schedule.training.timetable, collision, tags=(model,)),
+        Planned(scoring, model, scored, schedule.scoring.timetable, None, tags=(model,)),
+        Planned(monitoring, model, {"model": model, **compared}, schedule.monitoring.timetable, None, tags=(model,)),
+        Planned(sweep, model, searched, schedule.sweep.timetable, "ENQUEUE", tags=(model,)),
         # One that was killed before it ran must not hold up those that follow.
-        Planned(recovery, "recovery", {}, every, "CANCEL_NEW", grace_seconds=60),
+        Planned(recovery, "recovery", {}, _every(schedule.recovery.every_seconds), "CANCEL_NEW", grace_seconds=60),
     ]
+    if schedule.watching is not None:
+        watched = {**trained, "settle_seconds": schedule.watching.settle_seconds}
+        every = _every(schedule.watching.every_seconds)
+        planned.append(Planned(watching, model, watched, every, "CANCEL_NEW", grace_seconds=60, tags=(model,)))
+    return planned
 
 
 def build_deployment(planned: Planned, version: str) -> RunnerDeployment:
@@ -153,10 +174,14 @@ def describe_deployments(config: str, schedule: str) -> dict[str, Any]:
     scheduled = check_section(read_config(schedule, "schedules"), schedule, ScheduleConfig)
     return {
         "version": code_version(),
-        "config": trained.model_dump(mode="json"),
+        "parameters": {one.flow.name: dict(one.parameters) for one in plan_deployments(trained, scheduled)},
         "environment": worker_environment(scheduled.heartbeat),
         "directory": str(Path.cwd()),
     }
+
+
+def _every(seconds: float) -> Timetable:
+    return Timetable(every_seconds=seconds)
 
 
 def _prefect_schedule(timetable: Timetable) -> Schedule:

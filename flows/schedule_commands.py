@@ -15,6 +15,8 @@ from tasks.errors import InputError
 from tasks.workspace import home
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from prefect.deployments.runner import RunnerDeployment
 
     from flows.deployments import Planned
@@ -50,7 +52,13 @@ def schedule(
     out.print(note, soft_wrap=True)
 
     with scheduling_server(prefect_port, home() / "logs") as api:
-        from flows.automations import heartbeat_automation, install
+        from flows.automations import (
+            heartbeat_automation,
+            install,
+            install_notifications,
+            notification_automations,
+            retraining_automation,
+        )
         from flows.deployments import build_deployment, code_version, ensure_pool, hand_to_pool, plan_deployments
         from flows.recovery import end_orphaned_runs, recover_killed_runs
 
@@ -63,7 +71,11 @@ def schedule(
         if pool is not None:
             workers = ensure_pool(pool)
             deployments = [hand_to_pool(one, workers, scheduled.heartbeat) for one in deployments]
-        _apply(planned, deployments, version)
+        # Before anything is deployed, so that a block that is not there is told first.
+        notification_automations(resolved.registered_model, [], scheduled.notification)
+        deployment_ids = _apply(planned, deployments, version)
+        install(retraining_automation(resolved.registered_model, deployment_ids[0]))
+        install_notifications(resolved.registered_model, deployment_ids, scheduled.notification)
         if pool is not None:
             out.print(f"Work pool {pool}, of type {workers.type}, has them. Workers: prefect worker start --pool {pool}")
             return
@@ -77,18 +89,21 @@ def schedule(
     out.print("Stopped; the timetables are paused.")
 
 
-def _apply(planned: "list[Planned]", deployments: "list[RunnerDeployment]", version: str) -> None:
+def _apply(planned: "list[Planned]", deployments: "list[RunnerDeployment]", version: str) -> "list[UUID]":
     from prefect.utilities.urls import url_for
 
     from flows.deployments import skip_missed_runs
 
     out.print(f"Deployed, version {version}:")
+    deployment_ids = []
     for one, deployment in zip(planned, deployments, strict=True):
         deployment_id = asyncio.run(deployment.aapply())
+        deployment_ids.append(deployment_id)
         out.print(f"  {deployment.full_name}: {_describe(one.timetable)}", soft_wrap=True)
         out.print(f"    {url_for('deployment', obj_id=deployment_id)}", soft_wrap=True)
         if skipped := skip_missed_runs(deployment_id):
             out.print(f"    {skipped} runs were due while nobody served it, and are skipped", soft_wrap=True)
+    return deployment_ids
 
 
 def _describe(timetable: Timetable | None) -> str:

@@ -2,7 +2,7 @@ import pytest
 import yaml
 
 from configs.loading import check_section, override, preset_names, read_config
-from configs.schedule import ScheduleConfig
+from configs.schedule import ScheduleConfig, WatchingSchedule
 from tasks.errors import ConfigError
 
 
@@ -18,7 +18,9 @@ def test_every_preset_is_valid():
 
 def test_the_nightly_preset_names_every_key_with_its_default():
     nightly = check()
-    assert nightly.model_copy(update={"training": ScheduleConfig().training}) == ScheduleConfig()
+    changed = {"training": ScheduleConfig().training, "watching": None}
+    assert nightly.model_copy(update=changed) == ScheduleConfig()
+    assert nightly.watching == WatchingSchedule()
     assert nightly.training.collision_strategy == ScheduleConfig().training.collision_strategy == "ENQUEUE"
 
 
@@ -39,6 +41,10 @@ def test_an_unknown_preset_is_told_with_those_that_are_there():
         ("training.timetable.every_seconds=60", "training.timetable: give either cron or every_seconds"),
         ("training.collision_strategy=WAIT", "training.collision_strategy: Input should be 'ENQUEUE' or 'CANCEL_NEW'"),
         ("training.when=now", "training.when: unknown key"),
+        ("scoring.timetable={cron: 0 3 * * *}", "scoring: a timetable needs a request"),
+        ("monitoring.timetable={cron: 0 3 * * *}", "monitoring: a timetable needs reviews"),
+        ("watching.settle_seconds=-1", "watching.settle_seconds: Input should be"),
+        ("notification.notify=[ops]", "notification.notify.0: String should match"),
         ("recovery.every_seconds=.nan", "recovery.every_seconds: Input should be"),
         ("heartbeat.seconds=10", "heartbeat.seconds: Input should be greater than or equal to 30"),
         ("heartbeat.missed=0", "heartbeat.missed: Input should be greater than 0"),

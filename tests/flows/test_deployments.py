@@ -10,7 +10,19 @@ from zoneinfo import ZoneInfo
 import pytest
 
 from configs.loading import check_config, read_config
-from configs.schedule import HeartbeatConfig, ScheduleConfig, Timetable, TrainingSchedule
+from configs.monitoring import DataSource
+from configs.schedule import (
+    HeartbeatConfig,
+    MonitoringSchedule,
+    RecoverySchedule,
+    ScheduleConfig,
+    ScoringSchedule,
+    SweepSchedule,
+    Timetable,
+    TrainingSchedule,
+    WatchingSchedule,
+)
+from configs.scoring import ScoringConfig
 from flows.automations import RUN_TAG, heartbeat_automation
 from flows.deployments import build_deployment, code_version, hand_to_pool, next_start, plan_deployments
 from tasks.errors import ConfigError
@@ -21,33 +33,71 @@ def config():
     return check_config(read_config("imdb"), "imdb")
 
 
-def build(config, **training):
-    schedule = ScheduleConfig(training=TrainingSchedule(**training))
-    return [build_deployment(one, "1") for one in plan_deployments(config, schedule)]
+def build(config, **sections):
+    """All deployments by their flow's name."""
+    planned = plan_deployments(config, ScheduleConfig(**sections))
+    return {one.flow.name: build_deployment(one, "1") for one in planned}
 
 
-def test_a_training_and_the_recovery_are_deployed(config):
-    training, recovery = build(config, timetable=Timetable(cron="30 4 * * 1", timezone="Europe/Berlin"))
-    assert (training.full_name, training.entrypoint) == ("training/imdb-lstm", "flows.training.training")
-    assert (recovery.full_name, recovery.entrypoint) == ("recovery/recovery", "flows.recovery.recovery")
-    assert (training.tags, recovery.tags) == ([RUN_TAG, "imdb-lstm"], [RUN_TAG])
-    (cron,), (interval,) = ([one.schedule for one in each.schedules] for each in (training, recovery))
-    assert (cron.cron, cron.timezone, interval.interval) == ("30 4 * * 1", "Europe/Berlin", timedelta(seconds=60))
+def test_all_flows_are_deployed_and_the_training_first(config):
+    found = build(config, watching=WatchingSchedule())
+    assert list(found) == ["retraining", "scoring", "monitoring", "sweep", "recovery", "watching"]
+    for flow, deployment in found.items():
+        assert deployment.entrypoint == f"flows.{flow}.{flow}"
+        name, tags = ("recovery", [RUN_TAG]) if flow == "recovery" else ("imdb-lstm", [RUN_TAG, "imdb-lstm"])
+        assert (deployment.full_name, deployment.tags) == (f"{flow}/{name}", tags)
+    assert "watching" not in build(config)
+
+
+def test_timetables_are_those_of_the_schedule(config):
+    at = Timetable(cron="30 4 * * 1", timezone="Europe/Berlin")
+    request = ScoringConfig(input="in.csv", output="out.csv")
+    reviews = DataSource(path="new.csv")
+    found = build(
+        config,
+        training=TrainingSchedule(timetable=at),
+        watching=WatchingSchedule(every_seconds=30),
+        scoring=ScoringSchedule(timetable=at, request=request),
+        monitoring=MonitoringSchedule(timetable=at, reviews=reviews),
+        sweep=SweepSchedule(timetable=at),
+        recovery=RecoverySchedule(every_seconds=90),
+    )
+    schedules = {flow: next(one.schedule for one in deployment.schedules) for flow, deployment in found.items()}
+    for flow in ("retraining", "scoring", "monitoring", "sweep"):
+        assert (schedules[flow].cron, schedules[flow].timezone) == ("30 4 * * 1", "Europe/Berlin")
+    assert schedules["watching"].interval == timedelta(seconds=30)
+    assert schedules["recovery"].interval == timedelta(seconds=90)
+    assert found["scoring"].parameters == {"config": request.model_dump(mode="json")}
+    assert found["monitoring"].parameters["model"] == "imdb-lstm"
+    assert found["monitoring"].parameters["reviews"]["path"] == "new.csv"
+    assert found["sweep"].parameters["sweep"]["trials"] == 20
+    assert found["watching"].parameters["settle_seconds"] == 10.0
+
+
+def test_without_a_timetable_they_run_by_hand(config):
+    found = build(config)
+    assert [flow for flow, deployment in found.items() if deployment.schedules] == ["recovery"]
+    assert found["scoring"].parameters == {}
+    assert "reviews" not in found["monitoring"].parameters
+
+
+def test_a_sweep_that_is_not_there_is_named(config):
+    with pytest.raises(ConfigError, match="no configuration 'nowhere': give a YAML file or one of imdb"):
+        build(config, sweep=SweepSchedule(study="nowhere"))
 
 
 @pytest.mark.parametrize("strategy", ["ENQUEUE", "CANCEL_NEW"])
 def test_one_training_of_a_model_at_a_time(config, strategy):
-    training, _ = build(config, collision_strategy=strategy)
+    training = build(config, training=TrainingSchedule(collision_strategy=strategy))["retraining"]
     assert training.concurrency_limit == 1
     assert training.concurrency_options.collision_strategy == strategy
-    assert training.schedules == []
 
 
 def test_the_form_has_every_section_with_its_defaults_and_what_it_means(config):
-    training, _ = build(config)
+    training = build(config)["retraining"]
     schema = training._parameter_openapi_schema.model_dump()
-    assert set(schema["properties"]) == {"config", "tags", "force"}
-    assert schema["properties"]["force"]["default"] is False
+    assert set(schema["properties"]) == {"config", "only_new", "content"}
+    assert schema["properties"]["only_new"]["default"] is False
     sections = schema["definitions"]["Config"]["properties"]
     assert list(sections) == list(type(config).model_fields)
     section = schema["definitions"]["TrainingConfig"]
@@ -59,14 +109,14 @@ def test_the_form_has_every_section_with_its_defaults_and_what_it_means(config):
 
 def test_a_cron_line_that_is_none_is_refused(config):
     with pytest.raises(ConfigError, match=r"timetable\.cron: '0 99 \* \* \*' is no cron line"):
-        build(config, timetable=Timetable(cron="0 99 * * *"))
+        build(config, training=TrainingSchedule(timetable=Timetable(cron="0 99 * * *")))
 
 
 def test_a_pool_gets_the_environment_and_a_process_pool_the_folder(config, tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     heartbeat = HeartbeatConfig(seconds=45)
     for kind, steps in (("process", [{"directory": str(tmp_path)}]), ("kubernetes", [])):
-        training, _ = build(config)
+        training = build(config)["retraining"]
         hand_to_pool(training, SimpleNamespace(name="team", type=kind), heartbeat)
         assert training.work_pool_name == "team"
         environment = training.job_variables["env"]
