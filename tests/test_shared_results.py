@@ -399,10 +399,12 @@ def test_an_output_is_written_whole_to_a_bucket_or_a_folder(s3_bucket, tmp_path)
     [
         ("s3://no-such-bucket/run.json", "^--report s3://no-such-bucket/run.json: there is no bucket no-such-bucket$"),
         ("s3://me:secret@bucket/run.json", "^--report carries a user"),
+        ("{bucket}", r"^--report s3://team-\w+ is a bucket, not a file in it$"),
+        ("file:///no/where/run.json", "^--report file:///no/where/run.json: there is no folder /no/where$"),
         ("no/where/run.json", "^--report no/where/run.json: there is no folder no/where$"),
         (".", r"^--report \. is a folder, not a file$"),
     ],
 )
 def test_an_output_that_cannot_be_written_is_refused_beforehand(s3_bucket, output, told):
     with pytest.raises((InputError, StorageError), match=told):
-        require_writable("--report", output)
+        require_writable("--report", output.format(bucket=s3_bucket))
