@@ -1,12 +1,13 @@
 """Results of stages in a bucket, or any other place that fsspec writes to: whole or not seen, checked when they are fetched.
 
-    results/<stage>/<key>/<number>.json     an entry: the folder of a result, and each file's size and sha256
-    files/<stage>/<key>.<time>.<unique>/    that folder, and in it `.last-used`, the time of the last use
+    stage-results/<stage>/<key>/<number>.json     an entry: the folder of a result, and each file's size and sha256
+    stage-files/<stage>/<key>.<time>.<unique>/    that folder, and in it `.last-used`, the time of the last use
 
 Files are uploaded first. The entry is written last, where none is yet, and never changed. The highest number counts, so that
 a damaged result, or one that is built again, is superseded by the next number.
 """
 
+import re
 import uuid
 from collections.abc import Collection, Iterable
 from contextlib import AbstractContextManager, suppress
@@ -20,6 +21,8 @@ from tasks.ingestion.files import Located
 from tasks.storage import reaching
 from tasks.workspace import describe_files, read_manifest
 
+ENTRIES, FILES = "stage-results", "stage-files"
+OUR_ENTRY, OUR_FILE = re.compile(r"([^/]+)/[^/]+/\d+\.json"), re.compile(r"([^/]+)/([^/.]+\.\d{8}T\d{6}Z\.[0-9a-f]{32})/.+")
 LAST_USED = ".last-used"
 TIME = "%Y%m%dT%H%M%SZ"
 LONG_AGO = datetime.fromtimestamp(0, UTC)
@@ -68,7 +71,7 @@ class Bucket(NamedTuple):
 
     def list_numbers(self, stage: str, key: str) -> list[int]:
         """Return the numbers of a key's results, the one that counts last."""
-        names = (PurePosixPath(path) for path in self._find("results", stage, key))
+        names = (PurePosixPath(path) for path in self._find(ENTRIES, stage, key))
         return sorted(int(name.stem) for name in names if name.suffix == ".json" and name.stem.isdecimal())
 
     def read_entry(self, stage: str, key: str, number: int) -> Entry | None:
@@ -123,11 +126,15 @@ class Bucket(NamedTuple):
     def list_kept(self) -> list[SharedKept]:
         """Return every result and leftover, by stage and then by last use."""
         # Entries first: what is uploaded meanwhile looks like an upload that has not ended, not like an entry without files.
-        paths = {self.root.join("results", path).path: path.split("/")[0] for path in self._find("results")}
+        # Whatever else a user keeps there is neither shown nor removed.
+        paths = {
+            self.root.join(ENTRIES, path).path: ours[1] for path in self._find(ENTRIES) if (ours := OUR_ENTRY.fullmatch(path))
+        }
         sizes: dict[str, int] = {}
-        for path, size in self._find("files").items():
-            folder = self.root.join("files", *path.split("/")[:2]).path
-            sizes[folder] = sizes.get(folder, 0) + size
+        for path, size in self._find(FILES).items():
+            if ours := OUR_FILE.fullmatch(path):
+                folder = self.root.join(FILES, ours[1], ours[2]).path
+                sizes[folder] = sizes.get(folder, 0) + size
         last_used = self._last_used(sizes)
         kept = []
         for path, text in self._read(paths).items():
@@ -154,10 +161,10 @@ class Bucket(NamedTuple):
         return True
 
     def _entry(self, stage: str, key: str, number: int) -> Located:
-        return self.root.join("results", stage, key, f"{number}.json")
+        return self.root.join(ENTRIES, stage, key, f"{number}.json")
 
     def _folder(self, stage: str, entry: Entry) -> Located:
-        return self.root.join("files", stage, entry.folder)
+        return self.root.join(FILES, stage, entry.folder)
 
     def _find(self, *parts: str) -> dict[str, int]:
         """Return the size of each file below a folder, by its path there; nothing if there is no such folder."""
@@ -186,9 +193,7 @@ class Bucket(NamedTuple):
         marks = self._read(f"{folder}/{LAST_USED}" for folder in folders)
         times = {}
         for folder in folders:
-            times[folder] = LONG_AGO
-            with suppress(ValueError, IndexError):
-                times[folder] = datetime.strptime(folder.rsplit(".", 2)[-2], TIME).replace(tzinfo=UTC)
+            times[folder] = datetime.strptime(folder.rsplit(".", 2)[-2], TIME).replace(tzinfo=UTC)
             with suppress(ValueError, KeyError):
                 times[folder] = datetime.fromisoformat(marks[f"{folder}/{LAST_USED}"].decode())
         return times

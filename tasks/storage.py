@@ -64,11 +64,17 @@ def require_writable(option: str, output: str) -> None:
         InputError: Its folder is not there, or the URL names no place that can be written.
         StorageError: There is no such bucket, or it cannot be reached.
     """
+    path = Path(output)
     if "://" in output:
-        find_storage(option, output)
-    elif not (parent := Path(output).parent).is_dir():
-        raise InputError(f"{option} {output}: there is no folder {parent}")
-    elif Path(output).is_dir():
+        place = find_storage(option, output)
+        if not place.is_local:
+            if "/" not in place.path.strip("/"):
+                raise InputError(f"{option} {output} is a bucket, not a file in it")
+            return
+        path = Path(place.path)
+    if not path.parent.is_dir():
+        raise InputError(f"{option} {output}: there is no folder {path.parent}")
+    if path.is_dir():
         raise InputError(f"{option} {output} is a folder, not a file")
 
 

@@ -139,7 +139,7 @@ def test_of_many_uploads_at_once_one_wins_and_leaves_its_files_alone(in_bucket):
     with ThreadPoolExecutor(6) as pool:
         entries = list(pool.map(lambda folder: bucket.upload(STAGE, KEY, 1, folder), folders))
     assert len({entry.folder for entry in entries}) == 1
-    assert {name.split("/")[2] for name in files_in(in_bucket) if name.startswith("files/")} == {entries[0].folder}
+    assert {name.split("/")[2] for name in files_in(in_bucket) if name.startswith("stage-files/")} == {entries[0].folder}
     assert bucket.download(STAGE, entries[0], home() / "copy")
 
 
@@ -166,13 +166,13 @@ def remove_a_file(url):
 
 
 def break_the_entry(url):
-    rewrite(f"{url}/results/{STAGE}/{KEY}/1.json", b'{"folder": ')
+    rewrite(f"{url}/stage-results/{STAGE}/{KEY}/1.json", b'{"folder": ')
 
 
 def lead_out_of_the_folder(url):
     entry = open_bucket().read_entry(STAGE, KEY, 1).model_dump()
     files = {f"../../../{name}": told for name, told in entry["files"].items()}
-    rewrite(f"{url}/results/{STAGE}/{KEY}/1.json", json.dumps({**entry, "files": files}).encode())
+    rewrite(f"{url}/stage-results/{STAGE}/{KEY}/1.json", json.dumps({**entry, "files": files}).encode())
 
 
 @pytest.mark.parametrize("damage", [flip_a_byte, remove_a_file, break_the_entry, lead_out_of_the_folder])
@@ -216,7 +216,7 @@ def test_an_upload_that_ends_early_is_not_seen_and_goes_after_a_day(in_bucket, w
     (left,) = list_shared()
     assert (left.group, left.leftover) == (STAGE, True)
     assert prune_shared(timedelta(0)) == []
-    aged = f"files/{STAGE}/{KEY}.{datetime.now(UTC) - 1.1 * DAY:%Y%m%dT%H%M%SZ}.0123"
+    aged = f"stage-files/{STAGE}/{KEY}.{datetime.now(UTC) - 1.1 * DAY:%Y%m%dT%H%M%SZ}.{32 * '0'}"
     rewrite(f"{in_bucket}/{aged}/half.npy", b"half")
     assert [one.path.partition("/")[2] for one in prune_shared(30 * DAY)] == [aged]
     assert list_shared() == [left]
@@ -235,7 +235,7 @@ def test_what_is_built_by_force_is_what_counts_on_every_machine(shared, work_on)
 
 
 def used_at(url, entry, moment):
-    rewrite(f"{url}/files/{STAGE}/{entry.folder}/.last-used", moment.isoformat().encode())
+    rewrite(f"{url}/stage-files/{STAGE}/{entry.folder}/.last-used", moment.isoformat().encode())
 
 
 def test_prune_goes_by_the_last_use_on_any_machine(shared, work_on):
@@ -257,11 +257,19 @@ def test_prune_goes_by_the_last_use_on_any_machine(shared, work_on):
 
 def test_an_entry_without_its_files_is_pruned_and_one_being_written_is_not(in_bucket, work_on):
     share(build("whole"))
-    filesystem, path = fsspec.core.url_to_fs(f"{in_bucket}/files")
+    filesystem, path = fsspec.core.url_to_fs(f"{in_bucket}/stage-files")
     filesystem.rm(path, recursive=True)
     (left,) = prune_shared(30 * DAY)
     assert left.leftover
     assert files_in(in_bucket) == []
+
+
+def test_what_is_not_of_this_project_is_neither_shown_nor_removed(in_bucket):
+    names = ["notes.txt", "stage-files/mine/old/notes.txt", "stage-files/notes.txt", "stage-results/mine/notes.json"]
+    for name in names:
+        rewrite(f"{in_bucket}/{name}", b"mine")
+    assert list_shared() == prune_shared(timedelta(0)) == []
+    assert files_in(in_bucket) == names
 
 
 def test_results_kept_elsewhere_are_not_shared(in_bucket, tmp_path):
@@ -391,10 +399,12 @@ def test_an_output_is_written_whole_to_a_bucket_or_a_folder(s3_bucket, tmp_path)
     [
         ("s3://no-such-bucket/run.json", "^--report s3://no-such-bucket/run.json: there is no bucket no-such-bucket$"),
         ("s3://me:secret@bucket/run.json", "^--report carries a user"),
+        ("{bucket}", r"^--report s3://team-\w+ is a bucket, not a file in it$"),
+        ("file:///no/where/run.json", "^--report file:///no/where/run.json: there is no folder /no/where$"),
         ("no/where/run.json", "^--report no/where/run.json: there is no folder no/where$"),
         (".", r"^--report \. is a folder, not a file$"),
     ],
 )
 def test_an_output_that_cannot_be_written_is_refused_beforehand(s3_bucket, output, told):
     with pytest.raises((InputError, StorageError), match=told):
-        require_writable("--report", output)
+        require_writable("--report", output.format(bucket=s3_bucket))

@@ -85,6 +85,6 @@ def count_results(s3_bucket):
     filesystem.invalidate_cache()
     folders = {tuple(file.split("/")[2:5]) for file in filesystem.find(f"{s3_bucket}/home")}
     return {
-        stage: tuple(sum(one[:2] == (area, stage) for one in folders) for area in ("results", "files"))
+        stage: tuple(sum(one[:2] == (area, stage) for one in folders) for area in ("stage-results", "stage-files"))
         for stage in {stage for _, stage, _ in folders}
     }
