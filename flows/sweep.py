@@ -20,9 +20,10 @@ from tasks.registration.sealing import refuse_opening
 from tasks.report import SweepResult
 from tasks.search.report import trial_line
 from tasks.search.storage import study_alone
-from tasks.search.task import conclude, open_trials, run_trial
+from tasks.search.task import conclude, open_trials, run_trial, settling_trials
 from tasks.stage import recorded_stages
 from tasks.tracking import log_datasets, log_result, training_run
+from tasks.training.trial_training import stopping_trials
 from tasks.validation.task import validate_padded, validate_reviews
 from tasks.validation.verdict import require_passed
 
@@ -48,9 +49,10 @@ def sweep(config: Config, sweep: SweepConfig) -> SweepResult:
         padded = pad_reviews(reviews, validation, config.padding)
         require_passed(validate_padded(padded))
 
-        while missing := open_trials(sweep, config, reviews):
-            side_by_side = trials.with_options(task_runner=task_runner(sweep.runner))
-            side_by_side(missing, sweep, config, reviews, validation, padded, run, tags)
+        side_by_side = trials.with_options(task_runner=task_runner(sweep.runner))
+        with settling_trials(sweep, config):
+            while missing := open_trials(sweep, config, reviews):
+                side_by_side(missing, sweep, config, reviews, validation, padded, run, tags)
         best = conclude(sweep, config, run)
 
         chosen = {"sweep": sweep.name, "sweep.run_id": run.run_id, "sweep.trial": str(best.number)}
@@ -72,6 +74,7 @@ def trials(
     tags: Mapping[str, str],
 ) -> None:
     """Run so many trials, as many at once as the task runner takes."""
-    running = [run_trial.submit(sweep, config, reviews, validation, padded, run, tags) for _ in range(number)]
-    for trial in as_completed(running):
-        logger.info("%s", trial_line(trial.result(), sweep))
+    with stopping_trials():
+        running = [run_trial.submit(sweep, config, reviews, validation, padded, run, tags) for _ in range(number)]
+        for trial in as_completed(running):
+            logger.info("%s", trial_line(trial.result(), sweep))

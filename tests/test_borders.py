@@ -24,6 +24,9 @@ def lint(path, line):
         ("tasks/training/task.py", "import great_expectations"),
         ("flows/training.py", "import mlflow"),
         ("tasks/report.py", "import mlflow"),
+        ("flows/sweep.py", "import optuna"),
+        ("tasks/training/trainer.py", "import optuna"),
+        ("tasks/search/study.py", "import mlflow"),
     ],
 )
 def test_a_breach_is_refused(path, line):
@@ -37,6 +40,7 @@ def test_a_breach_is_refused(path, line):
         ("tasks/registration/packaging.py", "import mlflow"),
         ("tasks/validation/reviews_suite.py", "import great_expectations"),
         ("flows/training.py", "from prefect import flow"),
+        ("tasks/search/study.py", "import optuna"),
     ],
 )
 def test_a_room_may_import_its_own_library(path, line):

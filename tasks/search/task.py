@@ -2,12 +2,13 @@
 
 import logging
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from configs.schema import Config, PaddingConfig
 from configs.sweep import SweepConfig, with_values
-from tasks.errors import ConfigError, TrainingDiverged, TrialFailed, TrialPruned
+from tasks.errors import ConfigError, RepriseError, TrainingDiverged, TrialFailed, TrialPruned
 from tasks.handles import PaddedReviews, Reviews, TrackedRun, TrialOutcome, ValidationReport
 from tasks.padding.task import pad_reviews
 from tasks.shared_results import localized
@@ -21,6 +22,23 @@ OWN_FAULTS = (TrialPruned, TrainingDiverged, ConfigError, TrialFailed)
 logger = logging.getLogger("reprise.search")
 
 
+@contextmanager
+def settling_trials(sweep: SweepConfig, config: Config) -> Iterator[None]:
+    """Where the block is left by an exception, an interrupt say, queue again the trials that ended with the task runner.
+
+    Those on a cluster that is there may go on: they are left to the sweep's next start.
+    """
+    try:
+        yield
+    except BaseException:
+        if sweep.runner.address is None:
+            try:
+                _settle(sweep, config)
+            except RepriseError as unreachable:  # must not hide what went wrong first
+                logger.error("sweep %s: its trials are left to its next start: %s", sweep.name, unreachable)
+        raise
+
+
 @stage("study")
 def open_trials(sweep: SweepConfig, config: Config, reviews: Reviews) -> int:
     """Begin the study or continue it, and return how many trials it lacks; those that were killed are to be run again.
@@ -28,11 +46,11 @@ def open_trials(sweep: SweepConfig, config: Config, reviews: Reviews) -> int:
     Raises:
         InputError: it began with another space, configuration or other reviews.
     """
-    from tasks.search.study import count_missing, open_study, requeue_killed, require_same
+    from tasks.search.study import count_missing, open_study, require_same
 
     study = open_study(sweep, config)
     require_same(study, sweep, config, reviews.sha256)
-    end_killed_runs(requeue_killed(study, sweep))
+    _settle(sweep, config)
     missing = count_missing(study, sweep)
     logger.info("sweep %s: %d of %d trials to run", sweep.name, missing, sweep.trials)
     return missing
@@ -117,6 +135,12 @@ def conclude(sweep: SweepConfig, config: Config, run: TrackedRun) -> TrialOutcom
         tags={"sweep.best_trial": str(best.number), "sweep.best_run_id": best.run_id or ""},
     )
     return best
+
+
+def _settle(sweep: SweepConfig, config: Config) -> None:
+    from tasks.search.study import open_study, requeue_killed
+
+    end_killed_runs(requeue_killed(open_study(sweep, config), sweep))
 
 
 def cores() -> int:

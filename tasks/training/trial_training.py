@@ -1,8 +1,10 @@
 """Training a trial in a process of its own, so that no other trial, nor the thread that asks, can change what comes out."""
 
+import contextlib
 import json
 import subprocess
 import sys
+import threading
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -16,6 +18,8 @@ from tasks.training.trainer import IDLE_SECONDS
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 
 _idle: "list[TrainerProcess]" = []
+_living: "set[TrainerProcess]" = set()
+_stopping = threading.Event()
 
 
 class TrialHistory(NamedTuple):
@@ -23,6 +27,10 @@ class TrialHistory(NamedTuple):
 
     history: dict[str, tuple[float, ...]]
     best_epoch: int
+
+
+class TrialsStopped(BaseException):
+    """The trials of this process were stopped from outside: none of them is at fault."""
 
 
 class TrainerProcess:
@@ -42,6 +50,7 @@ class TrainerProcess:
             start_new_session=True,
         )
         self.pid = self._process.pid
+        _living.add(self)
 
     def train(self, padded: PaddedReviews, config: Config, on_epoch: OnEpoch) -> TrialHistory:
         """Train a network on padded reviews, as `train_network` does.
@@ -74,10 +83,18 @@ class TrainerProcess:
         history = {name: tuple(values) for name, values in answer["history"].items()}
         return TrialHistory(history, answer["best_epoch"])
 
-    def end(self) -> None:
-        """End the process."""
+    def kill(self) -> None:
+        """Kill the process; whoever waits for its answer is told."""
         self._process.kill()
-        self._process.communicate()
+
+    def end(self) -> None:
+        """End the process, which nobody waits for."""
+        _living.discard(self)
+        self._process.kill()
+        self._process.wait()
+        for pipe in (self._process.stdin, self._process.stdout):
+            with contextlib.suppress(BrokenPipeError):
+                pipe.close()  # type: ignore[union-attr]
 
     def _tell(self, message: Any) -> None:
         try:
@@ -92,13 +109,34 @@ class TrainerProcess:
         message: dict[str, Any] = json.loads(line)
         return message
 
-    def _ended(self) -> TrialFailed:
+    def _ended(self) -> TrialFailed | TrialsStopped:
+        if _stopping.is_set():
+            return TrialsStopped()
         return TrialFailed(f"the process that trained it ended with code {self._process.wait()}")
 
 
 @contextmanager
+def stopping_trials() -> Iterator[None]:
+    """Where the block is left by an exception, an interrupt say, stop the trials that threads of this process still train."""
+    _stopping.clear()
+    try:
+        yield
+    except BaseException:
+        _stopping.set()
+        for trainer in tuple(_living):
+            trainer.kill()
+        raise
+
+
+@contextmanager
 def borrowed_trainer(threads: int) -> Iterator[TrainerProcess]:
-    """Yield a trainer that nobody else has for as long as the block lasts, one that is idle or a new one."""
+    """Yield a trainer that nobody else has for as long as the block lasts, one that is idle or a new one.
+
+    Raises:
+        TrialsStopped: by `stopping_trials`.
+    """
+    if _stopping.is_set():
+        raise TrialsStopped
     trainer = _take_idle(threads) or TrainerProcess(threads)
     try:
         yield trainer

@@ -2,6 +2,8 @@
 
 import subprocess
 import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import psutil
@@ -11,7 +13,7 @@ from configs.loading import check_config, override, read_config
 from tasks.errors import ConfigError, TrainingDiverged, TrialFailed, TrialPruned
 from tasks.handles import PaddedReviews
 from tasks.training.train_network import train_network
-from tasks.training.trial_training import TrainerProcess, borrowed_trainer
+from tasks.training.trial_training import TrainerProcess, TrialsStopped, borrowed_trainer, stopping_trials
 
 SMALL = [
     "padding.padding=pre",
@@ -87,6 +89,25 @@ def test_a_process_that_is_killed_fails_its_trial_alone(padded):
         assert wider is not other
     assert not psutil.pid_exists(other.pid)
     wider.end()
+
+
+def test_an_interrupt_stops_the_trials_of_all_threads_and_none_is_at_fault(padded):
+    training = threading.Event()
+
+    def train():
+        with borrowed_trainer(1) as trainer:
+            trainer.train(padded, configure("training.epochs=1000000"), lambda *_: training.set())
+
+    with ThreadPoolExecutor(1) as pool:
+        trial = pool.submit(train)
+        assert training.wait(timeout=120)
+        with pytest.raises(KeyboardInterrupt), stopping_trials():
+            raise KeyboardInterrupt
+        assert isinstance(trial.exception(timeout=20), TrialsStopped)
+        assert isinstance(pool.submit(train).exception(timeout=20), TrialsStopped)  # one that waited for its turn
+    with stopping_trials(), borrowed_trainer(1) as next_trainer:
+        pass
+    next_trainer.end()
 
 
 def test_a_trainer_ends_when_nobody_is_left_to_ask_it():
