@@ -39,7 +39,7 @@ class MonitoringConfig(Section):
     test draws `resamples` times, from `seed` on.
     """
 
-    false_alarm_rate: Fraction = 0.02
+    false_alarm_rate: Fraction = 0.01
     stability_index: Annotated[float, Field(gt=0)] = 0.1
     vocabulary_bits: Annotated[float, Field(gt=0)] = 0.01
     label_balance: Fraction = 0.05

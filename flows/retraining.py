@@ -1,7 +1,6 @@
 """The retraining flow: the training, unless there is nothing new to train on."""
 
-from prefect import State, flow, tags
-from prefect.runtime import flow_run
+from prefect import State, flow
 from prefect.states import Completed
 
 from configs.schema import Config
@@ -28,6 +27,6 @@ def retraining(config: Config, only_new: bool = False, content: str | None = Non
     if reason is not None:
         return Completed(name="Nothing new", message=reason)
     # From its first moment on, so that nobody starts another for the same reviews meanwhile.
-    with tags(*flow_run.tags):
-        result = training(config, tags={"dataset.source_sha256": present})
+    # The function and not the flow: one run, which is the one that Prefect watches over.
+    result = training.fn(config, tags={"dataset.source_sha256": present})
     return Completed(message=headline(result))

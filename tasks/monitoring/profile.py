@@ -126,7 +126,7 @@ def write_profile(profile: Profile, path: Path) -> None:
     counts = profile.word_counts
     ends = np.append(counts.indptr, np.repeat(counts.indptr[-1:], len(starts) - len(counts.indptr))).astype(np.int32)
     columns["word_id"] = pa.ListArray.from_arrays(ends, pa.array(counts.indices.astype(np.uint16)))
-    columns["word_count"] = pa.ListArray.from_arrays(ends, pa.array(counts.data.astype(np.uint16)))
+    columns["word_count"] = pa.ListArray.from_arrays(ends, pa.array(counts.data.astype(np.uint32)))
     table = pa.table(columns).replace_schema_metadata({"vocabulary_size": str(counts.shape[1])})
     pq.write_table(table, path, compression="zstd", compression_level=9)
 

@@ -12,6 +12,7 @@ BINS = 10
 AT_ONCE = 50
 """Resamples whose counts are held at once."""
 ENOUGH = 10
+"""Resamples that differ as much as what was observed, after which no further ones are drawn: it is then no rare difference."""
 ROUNDING = 1e-12
 
 Values = NDArray[np.floating[Any]] | NDArray[np.integer[Any]]

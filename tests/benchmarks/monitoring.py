@@ -1,6 +1,6 @@
 """How often monitoring alarms on clean IMDB reviews, and how often on planted drift.
 
-python -m tests.benchmarks.monitoring --data imdb.npz [--samples 500] [--planted 100] [--sizes 200 1000 5000] [--json FILE]
+python -m tests.benchmarks.monitoring --data imdb.npz [--samples 500] [--planted 100] [--parts stored anew] [--json FILE]
 
 Trains `configs/imdb.yaml` once by `reprise train`, scores each pool of reviews once with the registered version, and then draws
 samples of the pools and compares each with a reference by `compare_profiles`, as the flow does. `clean`: test reviews outside
@@ -47,6 +47,8 @@ MONITORING = MonitoringConfig()
 PLANTED_ROWS = 8_000
 UNKNOWN_SHARE = 0.4
 FLIPS = (0.05, 0.2, 0.5)
+MOST_FALSE_ALARMS = 0.02
+PARTS = ("stored", "anew", "flipped", "other reviews")
 out = Console(highlight=False)
 
 
@@ -81,6 +83,7 @@ def main() -> None:
     parser.add_argument("--planted", type=int, default=100, help="samples of each size and drift")
     parser.add_argument("--sizes", type=int, nargs="+", default=[200, 1000, 5000])
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--parts", nargs="+", choices=PARTS, default=list(PARTS))
     parser.add_argument("--json", type=Path)
     arguments = parser.parse_args()
     if arguments.workspace is None and not arguments.data.is_file():
@@ -102,11 +105,11 @@ def main() -> None:
     if target:
         target.write_text(json.dumps(figures, indent=1))
     out.print(tabulate(results, arguments.sizes))
-    bound = MONITORING.false_alarm_rate
-    worst = max(result["high"] for result in results if result["case"].startswith("clean"))
-    out.print(f"Clean samples alarm in at most {worst:.2%} (upper end of the 95 % interval); required: at most {bound:.0%}")
-    if not worst <= bound:
-        raise SystemExit(1)
+    clean = [result["high"] for result in results if result["case"].startswith("clean")]
+    if clean:
+        out.print(f"Clean samples alarm in {max(clean):.2%} at most, by the upper ends of the intervals")
+        if max(clean) > MOST_FALSE_ALARMS:
+            raise SystemExit(1)
 
 
 def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
@@ -141,11 +144,15 @@ def measure(arguments: argparse.Namespace) -> list[dict[str, Any]]:
             results.append({"case": case, "rows": size, "samples": samples, "alarms": dict(alarms), **interval.model_dump()})
             out.print(f"{case}, {size} rows: {alarms['any']} of {samples} {dict(alarms)}")
 
-    run("clean, stored reference", arguments.samples, draw_new(clean, outside))
-    run("clean, reference drawn anew", arguments.samples, draw_both)
-    chosen = rng.choice(outside, PLANTED_ROWS, replace=False)
-    for share in FLIPS:
+    if "stored" in arguments.parts:
+        run("clean, stored reference", arguments.samples, draw_new(clean, outside))
+    if "anew" in arguments.parts:
+        run("clean, reference drawn anew", arguments.samples, draw_both)
+    for share in FLIPS if "flipped" in arguments.parts else ():
         run(f"{share:.0%} of the labels flipped", arguments.planted, draw_flipped(share))
+    if "other reviews" not in arguments.parts:
+        return results
+    chosen = rng.choice(outside, PLANTED_ROWS, replace=False)
     some, theirs = [texts[row] for row in chosen], labels[chosen]
     domain = write_other_domain([len(text.split()) for text in some], rng)
     generated = pa.chunked_array(generate_sample().texts).to_pylist()

@@ -8,7 +8,7 @@ from tasks.monitoring.profile import make_profile
 from tests.monitoring.reviews import VOCABULARY_SIZE, draw_reviews
 
 SIGNALS = ["length", "unknown words", "score", "vocabulary", "label balance", "accuracy"]
-MONITORING = MonitoringConfig(resamples=399)
+MONITORING = MonitoringConfig(false_alarm_rate=0.02, resamples=399)
 
 
 def profile(rows, **drift):
