@@ -108,7 +108,8 @@ class _ProgressLines(logging.Handler):
     def emit(self, record: logging.LogRecord) -> None:
         told: Any = getattr(record, "scoring_progress", None)
         if told is not None and not self._progress.disable:
-            self._progress.update(self._task, completed=told.rows, total=told.expected)
+            self._progress.tasks[0].total = told.expected  # not by `update`, which would forget the speed
+            self._progress.update(self._task, completed=told.rows)
         elif told is None or time.monotonic() - self._told >= PLAIN_SECONDS:
             self._told = time.monotonic()
             err.print(record.getMessage(), markup=False, soft_wrap=True)

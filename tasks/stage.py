@@ -77,18 +77,9 @@ def stage(name: str) -> Callable[[Callable[P, Result]], Callable[P, Result]]:
     return decorate
 
 
-def piece(name: str, run_name: str) -> Callable[[Callable[P, Result]], Task[P, Result]]:
-    """Make a function a task to be submitted to a task runner, many times and perhaps to other processes.
-
-    Args:
-        name: what the task is called.
-        run_name: what one run of it is called; names its arguments in braces.
-    """
-
-    def decorate(function: Callable[P, Result]) -> Task[P, Result]:
-        return task(name=name, task_run_name=run_name, cache_policy=NO_CACHE)(function)
-
-    return decorate
+def submitted_stage(name: str) -> Callable[[Callable[P, Result]], Task[P, Result]]:
+    """Make a function a stage that runs each time a flow submits it, with `.submit(...)`, where the flow's task runner says."""
+    return task(name=name, cache_policy=NO_CACHE)
 
 
 def cached_stage(

@@ -81,13 +81,12 @@ class Job:
         """Take a table that is open, its parts, and the place to write to."""
         self._config, self._version, self._table, self._parts, self._output = config, version, table, parts, output
         self._started = self._told = time.monotonic()
-        self._rows_read = self._rows = self._errors = self._number = self._reused = 0
+        self._rows = self._errors = self._number = self._reused = 0
         self.parts_at_once = PARTS_PER_WORKER * config.runner.workers
 
     def __iter__(self) -> Iterator[Part]:
         """Yield the parts, each when its rows lie ready to be scored."""
         for part in self._parts:
-            self._rows_read = part.first + part.rows
             self._number += 1
             yield part
 
@@ -108,7 +107,7 @@ class Job:
         self._rows += part.rows
         if time.monotonic() - self._told >= TELL_SECONDS:
             self._told = time.monotonic()
-            progress = ScoringProgress(rows=self._rows, expected=self._table.estimate_rows(self._rows_read))
+            progress = ScoringProgress(rows=self._rows, expected=self._table.estimate_rows())
             of = f" of about {progress.expected:,}" if progress.expected else ""
             logger.info("%s%s rows scored", f"{self._rows:,}", of, extra={"scoring_progress": progress})
 

@@ -31,12 +31,12 @@ class Rows(NamedTuple):
 class Table(NamedTuple):
     """An open table; the first of its batches has no rows.
 
-    `estimate_rows` tells how many rows there are, which it guesses, where it must, from how many were read.
+    `estimate_rows` tells how many rows there are, which it guesses, where it must, from those that were read.
     """
 
     sha256: str
     batches: Iterator[Rows]
-    estimate_rows: Callable[[int], int | None]
+    estimate_rows: Callable[[], int | None]
 
 
 @contextmanager
@@ -65,19 +65,25 @@ def open_table(file: Located, extension: str, text_column: str, added: list[str]
             with unzipped_if(raw, file.name, zipped=extension.endswith(".gz")) as stream:
                 yield stream
 
+        rows_read = 0
+
         def batches() -> Iterator[Rows]:
-            if extension.startswith(".jsonl"):
-                yield from _read_json(content, text_column, added, file.name, as_lines=as_lines)
-            else:
-                with content() as stream:
-                    yield from _read_table(stream, extension, text_column, added, file.name)
+            nonlocal rows_read
+            with ExitStack() as stack:
+                if extension.startswith(".jsonl"):
+                    read = _read_json(content, text_column, added, file.name, as_lines=as_lines)
+                else:
+                    read = _read_table(stack.enter_context(content()), extension, text_column, added, file.name)
+                for rows in read:
+                    rows_read += len(rows.texts)
+                    yield rows
             after = os.fstat(raw.fileno())
             if (after.st_size, after.st_mtime_ns) != (before.st_size, before.st_mtime_ns):
                 raise DataError(f"{file.name} was changed while it was read: score it once it is written")
 
         counted = _count_parquet(raw) if extension == ".parquet" else None
 
-        def estimate_rows(rows_read: int) -> int | None:
+        def estimate_rows() -> int | None:
             position = raw.tell()
             return counted or (round(rows_read * before.st_size / position) if rows_read and position else None)
 

@@ -2,10 +2,10 @@
 
 from tasks.registration.scoring import PinnedVersion, loaded_model
 from tasks.scoring import parts
-from tasks.stage import piece
+from tasks.stage import submitted_stage
 
 
-@piece("part", "rows from {part.first}")
+@submitted_stage("scoring a part")
 def score_part(part: parts.Part, version: PinnedVersion) -> None:
     """Score a part with a version that this process loads once; see `parts.score_part`."""
     parts.score_part(part, loaded_model(version).predict)

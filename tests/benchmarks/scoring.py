@@ -3,8 +3,9 @@
 python -m tests.benchmarks.scoring --data imdb.npz [--rows 200000 1000000] [--runner dask] [--workers 2] [--folder DIR]
 
 Trains `configs/imdb.yaml` unless the folder has a champion already. The reviews are real ones recombined: the first half of
-one and the second half of another. The command runs in a process of its own; twice a second the resident memory of it and of
-all its children is read. Exit 1 where more rows take more memory than TOLERANCE allows, or the loop is not 5 times as slow.
+one and the second half of another. The command runs in a process of its own; twice a second the resident memory and the
+processor seconds of it and of all its children are read. On a machine that others use too, compare rows by CPU second. Exit 1
+where more rows take more memory than TOLERANCE allows, or the loop of one text a call is not 5 times as slow by the clock.
 """
 
 import argparse
@@ -15,7 +16,7 @@ import tempfile
 import time
 from collections.abc import Iterator
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 import psutil
@@ -69,14 +70,21 @@ def write_reviews(path: Path, reviews: list[str], rows: int) -> None:
                 waiting = []
 
 
-def run_command(arguments: list[str]) -> tuple[dict[str, Any], float, list[dict[int, float]], int]:
-    """Run `reprise score`; return what it tells, seconds, each sample's MiB by process id, and the command's process id."""
+class Sample(NamedTuple):
+    """A process at one moment: resident memory, and processor seconds since it began."""
+
+    mebibytes: float
+    cpu_seconds: float
+
+
+def run_command(arguments: list[str]) -> tuple[dict[str, Any], float, list[dict[int, Sample]], int]:
+    """Run `reprise score`; return what it tells, seconds, samples by process id, and the command's process id."""
     start = time.perf_counter()
     command = [sys.executable, "-m", "flows.cli", "score", *arguments, "--json"]
     samples = []
     with tempfile.TemporaryFile("w+") as told, subprocess.Popen(command, stdout=told) as process:
         while process.poll() is None:
-            samples.append(resident(process.pid))
+            samples.append(sample(process.pid))
             time.sleep(0.5)
         if process.returncode:
             raise SystemExit(f"{' '.join(command)} ended with {process.returncode}")
@@ -84,12 +92,13 @@ def run_command(arguments: list[str]) -> tuple[dict[str, Any], float, list[dict[
         return json.loads(told.read()), time.perf_counter() - start, samples, process.pid
 
 
-def resident(pid: int) -> dict[int, float]:
-    """Return the resident memory of a process and of all its children, in MiB by process id."""
+def sample(pid: int) -> dict[int, Sample]:
+    """Return what a process and all its children take, by process id."""
     found = {}
     try:
         for one in [psutil.Process(pid), *psutil.Process(pid).children(recursive=True)]:
-            found[one.pid] = one.memory_info().rss / 2**20
+            times = one.cpu_times()
+            found[one.pid] = Sample(one.memory_info().rss / 2**20, times.user + times.system)
     except psutil.NoSuchProcess:  # it ended between the listing and the reading
         pass
     return found
@@ -103,16 +112,20 @@ def measure(folder: Path, reviews: list[str], rows: int, runner: str, workers: i
     if told["rows"] != rows or told["errors"]:
         raise SystemExit(f"{told['rows']} rows and {told['errors']} errors of {rows} rows")
     peaks: dict[int, float] = {}
-    for sample in samples:
-        for one, size in sample.items():
-            peaks[one] = max(size, peaks.get(one, 0))
+    cpu: dict[int, float] = {}
+    for processes in samples:
+        for one, taken in processes.items():
+            peaks[one] = max(taken.mebibytes, peaks.get(one, 0))
+            cpu[one] = taken.cpu_seconds
     children = sorted((size for one, size in peaks.items() if one != pid), reverse=True)
-    totals = [sum(sample.values()) for sample in samples]
+    totals = [sum(taken.mebibytes for taken in processes.values()) for processes in samples]
     result = {
         "rows": rows,
         "seconds": round(seconds, 1),
         "scoring_seconds": round(told["seconds"], 1),
         "rows_per_second": round(told["rows_per_second"]),
+        "cpu_seconds": round(sum(cpu.values()), 1),
+        "rows_per_cpu_second": round(rows / sum(cpu.values())),
         "command_peak_mib": round(peaks[pid]),
         "largest_children_peak_mib": [round(size) for size in children[:workers]],
         "total_peak_mib": round(max(totals)),
@@ -123,8 +136,8 @@ def measure(folder: Path, reviews: list[str], rows: int, runner: str, workers: i
     return result
 
 
-def measure_loop(reviews: list[str]) -> dict[str, float]:
-    """Return the rows a second of a loop over the champion's pyfunc: one text a call, and 256 a call."""
+def measure_loop(reviews: list[str]) -> dict[str, dict[str, float]]:
+    """Return the rows a second, and a CPU second, of a loop over the champion's pyfunc: one text a call, and 256 a call."""
     import mlflow
 
     from tasks.registration.scoring import pin_version
@@ -135,14 +148,14 @@ def measure_loop(reviews: list[str]) -> dict[str, float]:
     model = mlflow.pyfunc.load_model(f"models:/{version.name}/{version.version}")
     texts = next(recombine(reviews, LOOP_ROWS * 5))
     model.predict(texts[:LOOP_BATCH])
-    start = time.perf_counter()
-    for text in texts[:LOOP_ROWS]:
-        model.predict([text])
-    single = LOOP_ROWS / (time.perf_counter() - start)
-    start = time.perf_counter()
-    for first in range(0, len(texts), LOOP_BATCH):
-        model.predict(texts[first : first + LOOP_BATCH])
-    return {"one_a_call": round(single), f"{LOOP_BATCH}_a_call": round(len(texts) / (time.perf_counter() - start))}
+    rates = {}
+    for size, rows in ((1, LOOP_ROWS), (LOOP_BATCH, len(texts))):
+        start, cpu_start = time.perf_counter(), time.process_time()
+        for first in range(0, rows, size):
+            model.predict(texts[first : first + size])
+        seconds, cpu_seconds = time.perf_counter() - start, time.process_time() - cpu_start
+        rates[f"{size} a call"] = {"per_second": round(rows / seconds), "per_cpu_second": round(rows / cpu_seconds)}
+    return rates
 
 
 def main() -> None:
@@ -164,14 +177,20 @@ def main() -> None:
         runs = [measure(folder, reviews, rows, arguments.runner, arguments.workers) for rows in sorted(arguments.rows)]
         loop = measure_loop(reviews)
     first, last = runs[0], runs[-1]
-    ratios = {name: round(last["rows_per_second"] / rate, 1) for name, rate in loop.items()}
+    ratios = {
+        name: [
+            round(last["rows_per_second"] / rate["per_second"], 1),
+            round(last["rows_per_cpu_second"] / rate["per_cpu_second"], 1),
+        ]
+        for name, rate in loop.items()
+    }
     grown = {name: round(last[name] / first[name], 2) for name in ("command_peak_mib", "total_peak_mib")}
-    result = {"runner": arguments.runner, "workers": arguments.workers, "runs": runs, "loop_rows_per_second": loop}
-    result |= {"times_as_fast_as_the_loop": ratios, "memory_grown": grown}
+    result = {"runner": arguments.runner, "workers": arguments.workers, "runs": runs, "loop_rows": loop}
+    result |= {"times_as_fast_as_the_loop_by_clock_and_cpu": ratios, "memory_grown": grown}
     print(json.dumps(result, indent=1))
     if arguments.json:
         arguments.json.write_text(json.dumps(result, indent=1))
-    if ratios["one_a_call"] < RATIO or max(grown.values()) > TOLERANCE:
+    if ratios["1 a call"][0] < RATIO or max(grown.values()) > TOLERANCE:
         raise SystemExit(1)
 
 
