@@ -3,7 +3,7 @@
 import logging
 from collections.abc import Mapping
 
-from prefect import flow
+from prefect import flow, tags
 from prefect.futures import as_completed
 from prefect.runtime import flow_run
 
@@ -40,8 +40,13 @@ def sweep(config: Config, sweep: SweepConfig) -> SweepResult:
     """
     recover_killed_runs()
     refuse_opening(config.registered_model, config.evaluation.audit_fraction)
-    tags = {**prefect_tags(), "sweep": sweep.name}
-    with study_alone(sweep), recorded_stages(), training_run(config, name=flow_run.name, tags=tags) as run:
+    run_tags = {**prefect_tags(), "sweep": sweep.name}
+    with (
+        tags(*flow_run.tags),  # without them nobody would watch over the flows that this one calls
+        study_alone(sweep),
+        recorded_stages(),
+        training_run(config, name=flow_run.name, tags=run_tags) as run,
+    ):
         reviews = ingest(config.data)
         validation = validate_reviews(reviews, config.validation)
         log_datasets(run, reviews, validation)
@@ -52,7 +57,7 @@ def sweep(config: Config, sweep: SweepConfig) -> SweepResult:
         side_by_side = trials.with_options(task_runner=task_runner(sweep.runner))
         with settling_trials(sweep, config):
             while missing := open_trials(sweep, config, reviews):
-                side_by_side(missing, sweep, config, reviews, validation, padded, run, tags)
+                side_by_side(missing, sweep, config, reviews, validation, padded, run, run_tags)
         best = conclude(sweep, config, run)
 
         chosen = {"sweep": sweep.name, "sweep.run_id": run.run_id, "sweep.trial": str(best.number)}
@@ -71,10 +76,10 @@ def trials(
     validation: ValidationReport,
     padded: PaddedReviews,
     run: TrackedRun,
-    tags: Mapping[str, str],
+    run_tags: Mapping[str, str],
 ) -> None:
     """Run so many trials, as many at once as the task runner takes."""
     with stopping_trials():
-        running = [run_trial.submit(sweep, config, reviews, validation, padded, run, tags) for _ in range(number)]
+        running = [run_trial.submit(sweep, config, reviews, validation, padded, run, run_tags) for _ in range(number)]
         for trial in as_completed(running):
             logger.info("%s", trial_line(trial.result(), sweep))

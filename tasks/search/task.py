@@ -12,7 +12,7 @@ from tasks.errors import ConfigError, RepriseError, TrainingDiverged, TrialFaile
 from tasks.handles import PaddedReviews, Reviews, TrackedRun, TrialOutcome, ValidationReport
 from tasks.padding.task import pad_reviews
 from tasks.shared_results import localized
-from tasks.stage import piece, recorded_stages, stage
+from tasks.stage import recorded_stages, stage, submitted_stage
 from tasks.tracking import end_killed_runs, log_epoch, log_result, log_sweep, training_run
 from tasks.training.trial_training import borrowed_trainer
 
@@ -56,7 +56,7 @@ def open_trials(sweep: SweepConfig, config: Config, reviews: Reviews) -> int:
     return missing
 
 
-@piece("trial", "trial of {sweep.name}")
+@submitted_stage("trial")
 def run_trial(
     sweep: SweepConfig,
     config: Config,

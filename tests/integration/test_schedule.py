@@ -22,8 +22,8 @@ from prefect.exceptions import PrefectHTTPStatusError
 from prefect.settings import PREFECT_API_URL, temporary_settings
 from prefect.states import Pending
 
-from configs.loading import check_config, read_config
-from configs.schedule import HeartbeatConfig, ScheduleConfig, Timetable, TrainingSchedule
+from configs.loading import check_config, check_section, read_config
+from configs.schedule import HeartbeatConfig, ScheduleConfig, TrainingSchedule
 from flows.automations import heartbeat_automation
 from flows.deployments import build_deployment, code_version, ensure_pool, hand_to_pool, plan_deployments
 
@@ -149,16 +149,17 @@ def test_runs_are_served_and_worked_and_none_outlives_a_kill(client, start, conf
     kill_all(holder)
     waiter = start("-c", HOLD, 0, REPRISE_HOME=str(tmp_path / "another machine"))
 
-    settings = ("--set", "schedule.recovery.every_seconds=10", "--set", "schedule.training.timetable.timezone=Asia/Tokyo")
+    timetable = "schedule.training.timetable={cron: 0 3 * * *, timezone: Asia/Tokyo}"
+    settings = ("--schedule", "on-demand", "--set", "schedule.recovery.every_seconds=10", "--set", timetable)
     server = start("-m", "flows.cli", "schedule", "--config", write(served, tmp_path / "served.yaml"), *settings)
     wait_for_line(server, "Serving.")
     told = server.log.read_text()
-    assert re.search(r"training/slice-lstm: cron 0 3 \* \* \* \(Asia/Tokyo\), next \d{4}-\d\d-\d\d 03:00:00 JST", told)
+    assert re.search(r"retraining/slice-lstm: cron 0 3 \* \* \* \(Asia/Tokyo\), next \d{4}-\d\d-\d\d 03:00:00 JST", told)
     assert f"Prefect UI {os.environ['PREFECT_API_URL'].removesuffix('/api')}" in told
     check_deployment(client, watch, served)
 
-    killed = watch.run("training/slice-lstm", ended, **endless)
-    queued = watch.run("training/slice-lstm", served)
+    killed = watch.run("retraining/slice-lstm", ended, **endless)
+    queued = watch.run("retraining/slice-lstm", served)
 
     pool = start(
         "-m", "flows.cli", "schedule", "--pool", "team", "--config", write(worked, tmp_path / "worked.yaml"), *settings
@@ -167,7 +168,7 @@ def test_runs_are_served_and_worked_and_none_outlives_a_kill(client, start, conf
     (elsewhere := tmp_path / "elsewhere").mkdir()
     command = ("-m", "prefect", "worker", "start", "--pool", "team", "--type", "process")
     worker = start(*command, folder=elsewhere, PREFECT_WORKER_QUERY_SECONDS="2")
-    by_worker = watch.run("training/worked-lstm", worked)
+    by_worker = watch.run("retraining/worked-lstm", worked)
 
     watch.wait_for_training(killed)
     watch.wait_for_state(queued, "AwaitingConcurrencySlot")
@@ -178,7 +179,7 @@ def test_runs_are_served_and_worked_and_none_outlives_a_kill(client, start, conf
     watch.wait_for_state(by_worker, "Completed")
     assert (champion("slice-lstm"), champion("worked-lstm")) == ("1", "1")
 
-    lost = watch.run("training/worked-lstm", ended, **endless)
+    lost = watch.run("retraining/worked-lstm", ended, **endless)
     watch.wait_for_training(lost)
     assert watch.state(lost).name == "Running"
     kill_all(worker)
@@ -189,19 +190,19 @@ def test_runs_are_served_and_worked_and_none_outlives_a_kill(client, start, conf
     assert "No heartbeat" in watch.state(lost).message
     wait_for(lambda: watch.tracked(lost).info.status == "FAILED", "the lost training FAILED in MLflow")
     assert watch.tracked(lost).data.tags["error"] == "its Prefect run is Crashed"
-    assert client.read_deployment_by_name("training/worked-lstm").global_concurrency_limit.active_slots == 0
+    assert client.read_deployment_by_name("retraining/worked-lstm").global_concurrency_limit.active_slots == 0
 
     server.terminate()
     assert server.wait(timeout=60) == 0
     assert "Stopped; the timetables are paused." in server.log.read_text()
-    assert client.read_deployment_by_name("training/slice-lstm").paused
+    assert client.read_deployment_by_name("retraining/slice-lstm").paused
     wait_for_line(waiter, "held\n")
     assert "this training waits for another training of held on this Prefect server" in waiter.log.read_text()
     Automation.read(name=heartbeat_automation(HeartbeatConfig()).name).delete()
 
 
 def check_deployment(client, watch, config):
-    deployment = client.read_deployment_by_name("training/slice-lstm")
+    deployment = client.read_deployment_by_name("retraining/slice-lstm")
     assert (deployment.version, deployment.work_pool_name, deployment.paused) == (code_version(), None, False)
     planned = FlowRunFilter.model_validate(
         {"deployment_id": {"any_": [deployment.id]}, "state": {"name": {"any_": ["Scheduled"]}}}
@@ -209,7 +210,7 @@ def check_deployment(client, watch, config):
     wait_for(lambda: len(client.read_flow_runs(flow_run_filter=planned)) >= 3, "the cron line's next runs")
     wrong = {"training": {**config.training.model_dump(mode="json"), "epochs": "five"}}
     with pytest.raises(PrefectHTTPStatusError, match=r"config\.training\.epochs"):
-        watch.run("training/slice-lstm", config, **wrong)
+        watch.run("retraining/slice-lstm", config, **wrong)
 
 
 def let_silence_last(client, flow_run_id, seconds):
@@ -230,7 +231,7 @@ def let_silence_last(client, flow_run_id, seconds):
 @pytest.mark.parametrize(("strategy", "outcome"), [("ENQUEUE", "AwaitingConcurrencySlot"), ("CANCEL_NEW", "Cancelled")])
 def test_a_second_training_waits_or_is_cancelled(client, configure, strategy, outcome):
     schedule = ScheduleConfig(training=TrainingSchedule(collision_strategy=strategy))
-    planned, _ = plan_deployments(configure(f"data.name={strategy.lower()}"), schedule)
+    planned, *_ = plan_deployments(configure(f"data.name={strategy.lower()}"), schedule)
     deployment_id = build_deployment(planned, "1").apply()
     runs = [client.create_flow_run_from_deployment(deployment_id) for _ in range(2)]
     states = [client.set_flow_run_state(run.id, Pending()).state.name for run in runs]
@@ -241,7 +242,7 @@ def test_a_second_training_waits_or_is_cancelled(client, configure, strategy, ou
 def test_prefect_yaml_deploys_what_reprise_schedule_does(client, server_environment, monkeypatch):
     monkeypatch.chdir(ROOT)
     config = check_config(read_config("imdb"), "imdb")
-    schedule = ScheduleConfig(training=TrainingSchedule(timetable=Timetable(cron="0 3 * * *")))
+    schedule = check_section(read_config("nightly", "schedules"), "nightly", ScheduleConfig)
     pool = ensure_pool("reprise")
     names = []
     for planned in plan_deployments(config, schedule):
@@ -256,7 +257,7 @@ def test_prefect_yaml_deploys_what_reprise_schedule_does(client, server_environm
     done = subprocess.run(command, cwd=ROOT, env=server_environment, capture_output=True, text=True, check=False)
     assert done.returncode == 0, done.stdout + done.stderr
     of_pool = WorkPoolFilter.model_validate({"name": {"any_": ["reprise"]}})
-    assert sorted(one.name for one in client.read_deployments(work_pool_filter=of_pool)) == ["imdb-lstm", "recovery"]
+    assert sorted(one.name for one in client.read_deployments(work_pool_filter=of_pool)) == [*["imdb-lstm"] * 5, "recovery"]
     for name in names:
         assert content(client.read_deployment_by_name(name)) == ours[name]
         client.delete_deployment(client.read_deployment_by_name(name).id)
