@@ -54,7 +54,7 @@ def served(prefect_server, receiver, embedded_mlflow, server_environment, config
         try:
             deployment = wait_for(find_deployment, process)
             install(retraining_automation(config.registered_model, deployment.id))
-            blocks = [save_webhook(name, f"{receiver[0]}/{name}") for name in ("hanging", "broken", "alive")]
+            blocks = [save_webhook(name, f"{receiver[0]}/{name}") for name in ("hanging", "alive")]
             for automation in notification_automations(
                 config.registered_model, [deployment.id], NotificationConfig(notify=blocks)
             ):
