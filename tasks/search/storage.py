@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from filelock import FileLock, Timeout
+from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
@@ -27,7 +28,7 @@ def reaching_storage(sweep: SweepConfig) -> Iterator[None]:
     """
     try:
         yield
-    except (SQLAlchemyError, OSError) as error:
+    except (SQLAlchemyError, StorageInternalError, OSError) as error:
         first_line = re.sub(r"://[^/@\s]*@", "://", str(error).strip().split("\n", 1)[0])
         raise RepriseError(f"storage of sweep {sweep.name}: {first_line}") from error
 

@@ -12,6 +12,7 @@ import pytest
 import yaml
 
 from configs.sweep import check_sweep
+from tasks.errors import ConfigError
 from tasks.search.study import open_study, outcomes
 from tasks.tracking import training_run
 from tasks.workspace import home
@@ -46,6 +47,18 @@ def run_trials(prefect_api, embedded_mlflow):
         return outcomes(study, sweep), run
 
     return run_trials
+
+
+@pytest.mark.parametrize(
+    ("options", "line"),
+    [
+        (["--sweep", "nowhere"], "no configuration 'nowhere': give a YAML file or one of imdb"),
+        (["--address", "tcp://scheduler:8786"], "sweep imdb: runner: address is of a Dask or Ray cluster, not of processes"),
+    ],
+)
+def test_what_cannot_be_run_is_refused_at_once(command, options, line):
+    with pytest.raises(ConfigError, match=line):
+        command("sweep", "--config", "sample", *options)
 
 
 def test_the_same_values_give_the_same_figures_on_every_runner(run_trials, configure):
@@ -87,7 +100,7 @@ def test_a_trial_that_is_pruned_or_fails_ends_alone(run_trials, configure):
 def test_a_sweep_that_is_killed_loses_no_finished_trial_and_goes_on(prefect_api, embedded_mlflow, configure, tmp_path):
     """Its parent is killed while Dask's workers train; then the same sweep goes on in this process, on threads."""
     config = configure("training.epochs=12")
-    sweep = make_sweep(trials=3, runner={"kind": "dask", "workers": 2})
+    sweep = make_sweep(trials=50)
     (tmp_path / "config.yaml").write_text(yaml.safe_dump(config.model_dump(mode="json")))
     (tmp_path / "sweep.yaml").write_text(yaml.safe_dump(sweep.model_dump(mode="json", exclude_none=True)))
     before = kill_with_trials_done_and_running(config, sweep, tmp_path)
@@ -105,6 +118,7 @@ def test_a_sweep_that_is_killed_loses_no_finished_trial_and_goes_on(prefect_api,
 def kill_with_trials_done_and_running(config, sweep, folder):
     """Kill the command as soon as one trial is complete and another has told an epoch; return the complete ones."""
     command = [sys.executable, "-m", "flows.cli", "sweep", "--config", "config.yaml", "--sweep", "sweep.yaml"]
+    command += ["--trials", "3", "--runner", "dask", "--workers", "2"]
     process = subprocess.Popen(command, cwd=folder, env={**os.environ, "PREFECT_API_URL": ""})
     try:
         deadline = time.monotonic() + 240
@@ -116,6 +130,7 @@ def kill_with_trials_done_and_running(config, sweep, folder):
             time.sleep(0.1)
         assert process.poll() is None
         family = psutil.Process(process.pid).children(recursive=True)
+        assert sum("spawn_main" in " ".join(child.cmdline()) for child in family) == 2  # Dask's workers
     finally:
         os.kill(process.pid, signal.SIGKILL)
         process.wait()
