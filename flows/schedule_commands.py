@@ -1,7 +1,7 @@
 """`reprise schedule`: deploys the flows with their timetables, and carries them out or hands them to a work pool."""
 
 import os
-from typing import TYPE_CHECKING, Annotated
+from typing import TYPE_CHECKING, Annotated, cast
 
 import typer
 
@@ -96,7 +96,7 @@ def _apply(planned: "list[Planned]", deployments: "list[RunnerDeployment]", vers
     out.print(f"Deployed, version {version}:")
     deployment_ids = []
     for one, deployment in zip(planned, deployments, strict=True):
-        deployment_id = deployment.apply()
+        deployment_id = cast("UUID", deployment.apply())  # no coroutine where no event loop runs
         deployment_ids.append(deployment_id)
         out.print(f"  {deployment.full_name}: {_describe(one.timetable)}", soft_wrap=True)
         out.print(f"    {url_for('deployment', obj_id=deployment_id)}", soft_wrap=True)
