@@ -51,15 +51,17 @@ def check_data(version: VersionDetails) -> None:
     """See that a version and the run that made it tell of the same data.
 
     Raises:
-        ModelMismatch: they do not.
+        ModelMismatch: they do not, or no run made it.
         RegistryError: MLflow could not be reached, or refused.
     """
+    title = f"version {version.summary.version} of {version.summary.name}"
+    if not version.summary.run_id:  # MLflow lets a version be made by hand, of any address
+        raise ModelMismatch(f"{title}: no run made it, so nothing tells what it was trained on")
     client = connect()
     with reaching_mlflow():
         run_tags = client.get_run(version.summary.run_id).data.tags
     for tag, run_tag in (("data.reviews", "dataset.sha256"), ("data.source", "dataset.source_sha256")):
         if version.tags.get(tag) != run_tags.get(run_tag):
-            title = f"version {version.summary.version} of {version.summary.name}"
             raise ModelMismatch(f"{title}: its tag {tag} is not the {run_tag} of the run {version.summary.run_id} that made it")
 
 
