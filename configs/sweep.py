@@ -117,18 +117,6 @@ def value_of(config: Config, key: str) -> Any:
     return value
 
 
-def check_sweep(tree: Tree, origin: str) -> SweepConfig:
-    """Validate a tree against the schema.
-
-    Raises:
-        ConfigError: one line that names the first wrong key by its path, and how many more are wrong.
-    """
-    try:
-        return SweepConfig.model_validate(tree)
-    except ValidationError as error:
-        raise ConfigError(f"{origin}: {first_fault(error)}") from None
-
-
 def _check_value(key: str, value: Scalar) -> None:
     """Have the schema refuse a value that no training could have."""
     alone = with_value({"data": {"source": "sample"}}, key.split("."), value)

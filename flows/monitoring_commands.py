@@ -8,7 +8,6 @@ import typer
 from flows.options import AsJson, Model
 from flows.starting import running_prefect
 from flows.terminal import keep_native_messages, out, print_table, show_log_lines
-from tasks.errors import ConfigError
 from tasks.workspace import home
 
 COLUMNS = ("signal", "outcome", "reference", "new", "difference", "threshold", "p-value")
@@ -28,16 +27,11 @@ def monitor(
 
     Example: reprise monitor new.csv --set monitoring.stability_index=0.2
     """
-    from pydantic import ValidationError
-
-    from configs.loading import first_fault, override
+    from configs.loading import check_section, override
     from configs.monitoring import MonitoringRequest
 
     tree = override({"reviews": {"path": new_reviews}}, set_ or [])
-    try:
-        asked = MonitoringRequest.model_validate(tree)
-    except ValidationError as error:
-        raise ConfigError(f"reprise monitor: {first_fault(error)}") from None
+    asked = check_section(tree, "reprise monitor", MonitoringRequest)
     if not as_json:
         show_log_lines()
     keep_native_messages(home() / "logs" / "native.log")

@@ -9,16 +9,13 @@ from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
-from flows.options import AsJson, Model
+from flows.options import Address, AsJson, Model, Runner
 from flows.starting import running_prefect
 from flows.terminal import err, keep_native_messages, out
-from tasks.errors import ConfigError
 from tasks.workspace import home
 
 if TYPE_CHECKING:
     from rich.progress import Progress
-
-    from configs.scoring import ScoringConfig
 
 PLAIN_SECONDS = 10.0
 TABLE = "CSV, TSV, JSONL or Parquet, plain or .gz; a path or an fsspec URL."
@@ -31,11 +28,9 @@ def score(
     version: Annotated[str, typer.Option(help="A version's number or alias.")] = "champion",
     text_column: Annotated[str, typer.Option(help="The column of the texts.")] = "text",
     prefix: Annotated[str, typer.Option(help="What stands before the names of the columns that are added.")] = "",
-    runner: Annotated[str, typer.Option(help="threads, processes, dask or ray.")] = "threads",
+    runner: Annotated[Runner, typer.Option(help="Where parts are scored.")] = "threads",
     workers: Annotated[int, typer.Option(min=1, help="How many parts are scored at once.")] = 2,
-    address: Annotated[
-        str | None, typer.Option(help="A Dask or Ray cluster that is there, instead of one started here.")
-    ] = None,
+    address: Address = None,
     rows_per_part: Annotated[
         int, typer.Option(min=1, help="Rows that a worker scores at a time, and a kill can cost.")
     ] = 10_000,
@@ -47,7 +42,10 @@ def score(
 
     Example: reprise score reviews.csv scored.parquet --text-column review
     """
-    config = _check_config(
+    from configs.loading import check_section
+    from configs.scoring import ScoringConfig
+
+    config = check_section(
         {
             "input": input_,
             "output": output,
@@ -57,7 +55,9 @@ def score(
             "prefix": prefix,
             "rows_per_part": rows_per_part,
             "runner": {"kind": runner, "workers": workers, "address": address},
-        }
+        },
+        "reprise score",
+        ScoringConfig,
     )
     from tasks.registration.scoring import pin_version
     from tasks.scoring.request import check_request
@@ -113,15 +113,3 @@ class _ProgressLines(logging.Handler):
         elif told is None or time.monotonic() - self._told >= PLAIN_SECONDS:
             self._told = time.monotonic()
             err.print(record.getMessage(), markup=False, soft_wrap=True)
-
-
-def _check_config(tree: dict[str, Any]) -> "ScoringConfig":
-    from pydantic import ValidationError
-
-    from configs.loading import first_fault
-    from configs.scoring import ScoringConfig
-
-    try:
-        return ScoringConfig.model_validate(tree)
-    except ValidationError as error:
-        raise ConfigError(first_fault(error)) from None

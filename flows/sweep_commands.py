@@ -1,17 +1,15 @@
 """`reprise sweep`: many trainings side by side, of which the best is registered."""
 
 import json
-from typing import Annotated, Literal
+from typing import Annotated
 
 import typer
 
 from flows.configuring import resolve_config
-from flows.options import AsJson
+from flows.options import Address, AsJson, Runner
 from flows.starting import running_prefect
 from flows.terminal import keep_native_messages, out, print_result, show_log_lines
 from tasks.workspace import home
-
-Runner = Literal["threads", "processes", "dask", "ray"]
 
 
 def sweep(
@@ -22,7 +20,7 @@ def sweep(
     trials: Annotated[int | None, typer.Option(min=1, help="How many trials, those that are there included.")] = None,
     runner: Annotated[Runner | None, typer.Option(help="Where trials run.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="How many at once.")] = None,
-    address: Annotated[str | None, typer.Option(help="A Dask or Ray cluster that is there.")] = None,
+    address: Address = None,
     as_json: AsJson = False,
 ) -> None:
     """Try many configurations side by side, train with the best one, and hand that to the gate.
@@ -31,17 +29,19 @@ def sweep(
 
     Example: reprise sweep --config imdb --trials 20 --runner dask --workers 4
     """
-    from configs.loading import read_config
-    from configs.sweep import check_sweep
+    from configs.loading import check_section, read_config
+    from configs.sweep import PRESETS, SweepConfig
 
     resolved, note = resolve_config(config, data, set_ or [])
-    tree = read_config(sweep, "sweeps")
+    tree = read_config(sweep, PRESETS)
     given = {"kind": runner, "workers": workers, "address": address}
     tree = {
         **tree,
         "runner": {**(tree.get("runner") or {}), **{key: value for key, value in given.items() if value is not None}},
     }
-    checked = check_sweep({**tree, "trials": trials} if trials is not None else tree, f"sweep {sweep}")
+    if trials is not None:
+        tree = {**tree, "trials": trials}
+    checked = check_section(tree, f"sweep {sweep}", SweepConfig)
     if not as_json:
         out.print(note, soft_wrap=True)
         show_log_lines()

@@ -22,8 +22,8 @@ from typing import Any
 from rich.console import Console
 from rich.table import Table
 
-from configs.loading import check_config, override, read_config
-from configs.sweep import SweepConfig, check_sweep
+from configs.loading import check_config, check_section, override, read_config
+from configs.sweep import SweepConfig
 from tests.benchmarks.workplace import working_apart
 
 DATA = Path(__file__).parents[3] / "shared/data/imdb/imdb.npz"
@@ -96,7 +96,7 @@ def make_sweep(name: str, arguments: argparse.Namespace, workers: int) -> SweepC
         "space": {"training.learning_rate": {"low": 0.0005, "high": 0.005, "log": True}},
         "runner": {"kind": arguments.runner, "workers": workers},
     }
-    return check_sweep({**tree, "threads": arguments.threads} if arguments.threads else tree, "benchmark")
+    return check_section({**tree, "threads": arguments.threads} if arguments.threads else tree, "benchmark", SweepConfig)
 
 
 def prepare(config: Any) -> tuple[Any, ...]:

@@ -1,21 +1,21 @@
 import pytest
 
-from configs.loading import check_config, preset_names, read_config
-from configs.sweep import check_sweep, value_of, with_values
+from configs.loading import check_config, check_section, preset_names, read_config
+from configs.sweep import SweepConfig, value_of, with_values
 from tasks.errors import ConfigError
 
 SPACE = {"training.learning_rate": {"low": 0.001, "high": 0.1, "log": True}}
 
 
 def check(space=SPACE, **keys):
-    return check_sweep({"name": "x", "trials": 3, "space": space, **keys}, "sweep x")
+    return check_section({"name": "x", "trials": 3, "space": space, **keys}, "sweep x", SweepConfig)
 
 
 def test_every_shipped_sweep_is_valid_and_is_no_training_preset():
     assert preset_names("sweeps") == ["imdb"]
     assert "sweeps" not in preset_names()
     for name in preset_names("sweeps"):
-        check_sweep(read_config(name, "sweeps"), name)
+        check_section(read_config(name, "sweeps"), name, SweepConfig)
 
 
 @pytest.mark.parametrize(

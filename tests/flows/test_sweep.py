@@ -11,7 +11,8 @@ import psutil
 import pytest
 import yaml
 
-from configs.sweep import check_sweep
+from configs.loading import check_section
+from configs.sweep import SweepConfig
 from tasks.errors import ConfigError
 from tasks.search.study import open_study, outcomes
 from tasks.tracking import training_run
@@ -22,7 +23,7 @@ RATES = {"training.learning_rate": {"low": 0.001, "high": 0.1, "log": True}}
 
 def make_sweep(**keys):
     given = {"name": "small", "trials": 2, "pruner": "none", "sampler": "random", "threads": 1, "space": RATES}
-    return check_sweep({**given, **keys}, "test")
+    return check_section({**given, **keys}, "test", SweepConfig)
 
 
 @pytest.fixture

@@ -1,13 +1,15 @@
 import pytest
 
-from configs.sweep import check_sweep
+from configs.loading import check_section
+from configs.sweep import SweepConfig
 from tasks.errors import TrialFailed
 from tasks.handles import TrialOutcome
 from tasks.search.report import best_of, trial_line, write_sweep
 
 
 def make_sweep(metric="val_loss"):
-    return check_sweep({"name": "x", "trials": 3, "metric": metric, "space": {"model.lstm_units": {"low": 1, "high": 9}}}, "x")
+    space = {"model.lstm_units": {"low": 1, "high": 9}}
+    return check_section({"name": "x", "trials": 3, "metric": metric, "space": space}, "x", SweepConfig)
 
 
 def outcome(number, state="complete", value=0.5, error=None):

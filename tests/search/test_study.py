@@ -7,8 +7,8 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from optuna.trial import TrialState
 
-from configs.loading import check_config, read_config
-from configs.sweep import check_sweep
+from configs.loading import check_config, check_section, read_config
+from configs.sweep import SweepConfig
 from tasks.errors import ConfigError, InputError, RepriseError, TrainingDiverged, TrialPruned
 from tasks.search.storage import study_alone
 from tasks.search.study import (
@@ -33,7 +33,7 @@ SPACE = {
 
 
 def make_sweep(**keys):
-    return check_sweep({"name": "x", "trials": 4, "pruner": "none", "space": SPACE, **keys}, "x")
+    return check_section({"name": "x", "trials": 4, "pruner": "none", "space": SPACE, **keys}, "x", SweepConfig)
 
 
 def draw(sweep):
