@@ -26,6 +26,7 @@ from configs.loading import check_config, check_section, read_config
 from configs.schedule import HeartbeatConfig, ScheduleConfig, TrainingSchedule
 from flows.automations import heartbeat_automation
 from flows.deployments import build_deployment, code_version, ensure_pool, hand_to_pool, plan_deployments
+from tasks.tracking import connect
 
 ROOT = Path(__file__).parents[2]
 HOLD = (
@@ -46,6 +47,7 @@ def client(prefect_server, monkeypatch):
 @pytest.fixture
 def start(server_environment, embedded_mlflow):
     """Start a Python module in the folder of an empty MLflow store; what still runs at the end is killed."""
+    connect()  # which tells MLflow in this process where the store is
     started = []
 
     def start(*arguments, folder=embedded_mlflow.parent, **environment):
@@ -76,7 +78,7 @@ def kill_all(process):
     process.wait()
 
 
-def wait_for(condition, what, seconds=180):
+def wait_for(condition, what, seconds=300):
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline:
         if value := condition():
@@ -150,7 +152,7 @@ def test_runs_are_served_and_worked_and_none_outlives_a_kill(client, start, conf
     waiter = start("-c", HOLD, 0, REPRISE_HOME=str(tmp_path / "another machine"))
 
     timetable = "schedule.training.timetable={cron: 0 3 * * *, timezone: Asia/Tokyo}"
-    settings = ("--schedule", "on-demand", "--set", "schedule.recovery.every_seconds=10", "--set", timetable)
+    settings = ("--schedule", "on-demand", "--set", "schedule.recovery.every_seconds=15", "--set", timetable)
     server = start("-m", "flows.cli", "schedule", "--config", write(served, tmp_path / "served.yaml"), *settings)
     wait_for_line(server, "Serving.")
     told = server.log.read_text()
@@ -159,7 +161,6 @@ def test_runs_are_served_and_worked_and_none_outlives_a_kill(client, start, conf
     check_deployment(client, watch, served)
 
     killed = watch.run("retraining/slice-lstm", ended, **endless)
-    queued = watch.run("retraining/slice-lstm", served)
 
     pool = start(
         "-m", "flows.cli", "schedule", "--pool", "team", "--config", write(worked, tmp_path / "worked.yaml"), *settings
@@ -171,6 +172,7 @@ def test_runs_are_served_and_worked_and_none_outlives_a_kill(client, start, conf
     by_worker = watch.run("retraining/worked-lstm", worked)
 
     watch.wait_for_training(killed)
+    queued = watch.run("retraining/slice-lstm", served)
     watch.wait_for_state(queued, "AwaitingConcurrencySlot")
     flow_run_process(server, killed).kill()
     watch.wait_for_state(killed, "Crashed")
