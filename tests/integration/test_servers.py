@@ -144,8 +144,11 @@ def test_who_may_only_read_reads_and_promotes_nothing(topology, training_run, mo
     assert read_ledger(MODEL) == before
 
 
-def test_promotions_at_once_on_postgresql_have_one_winner(topology, monkeypatch, tmp_path):
-    """Straight on the database: as many MLflow stores as promoters, with nothing but PostgreSQL between them."""
+def test_promotions_at_once_on_postgresql_have_one_winner(topology, training_run, monkeypatch, tmp_path):
+    """Straight on the database: as many MLflow stores as promoters, with nothing but PostgreSQL between them.
+
+    After the training: what is made so has no owner, and the first ledger makes the experiment of all.
+    """
     monkeypatch.chdir(tmp_path)
     password = urllib.parse.quote(VARIABLES["MLFLOW_DATABASE_PASSWORD"], safe="")
     database = f"postgresql+psycopg://mlflow:{password}@127.0.0.1:{topology.ports['5432']}/mlflow"
