@@ -65,7 +65,10 @@ def schedule(
             deployments = [hand_to_pool(one, workers, scheduled.heartbeat) for one in deployments]
         _apply(planned, deployments, version)
         if pool is not None:
-            out.print(f"Work pool {pool}, of type {workers.type}, has them. Workers: prefect worker start --pool {pool}")
+            out.print(
+                f"Work pool {pool}, of type {workers.type}, has them. Workers: prefect worker start --pool {pool}",
+                soft_wrap=True,
+            )
             return
         from prefect.settings import PREFECT_UI_URL
 
@@ -84,11 +87,11 @@ def _apply(planned: "list[Planned]", deployments: "list[RunnerDeployment]", vers
 
     out.print(f"Deployed, version {version}:")
     for one, deployment in zip(planned, deployments, strict=True):
-        deployment_id = asyncio.run(deployment.aapply())
+        deployment_id = asyncio.run(deployment.aapply())  # codespell:ignore aapply
         out.print(f"  {deployment.full_name}: {_describe(one.timetable)}", soft_wrap=True)
         out.print(f"    {url_for('deployment', obj_id=deployment_id)}", soft_wrap=True)
         if skipped := skip_missed_runs(deployment_id):
-            out.print(f"    {skipped} runs were due while nobody served it, and are skipped", soft_wrap=True)
+            out.print(f"    skipped, since nobody served when they were due: {skipped}", soft_wrap=True)
 
 
 def _describe(timetable: Timetable | None) -> str:
