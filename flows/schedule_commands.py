@@ -76,7 +76,10 @@ def schedule(
         install(retraining_automation(resolved.registered_model, deployment_ids[0]))
         install_notifications(resolved.registered_model, deployment_ids, scheduled.notification)
         if pool is not None:
-            out.print(f"Work pool {pool}, of type {workers.type}, has them. Workers: prefect worker start --pool {pool}")
+            out.print(
+                f"Work pool {pool}, of type {workers.type}, has them. Workers: prefect worker start --pool {pool}",
+                soft_wrap=True,
+            )
             return
         from prefect.settings import PREFECT_UI_URL
 
@@ -101,7 +104,7 @@ def _apply(planned: "list[Planned]", deployments: "list[RunnerDeployment]", vers
         out.print(f"  {deployment.full_name}: {_describe(one.timetable)}", soft_wrap=True)
         out.print(f"    {url_for('deployment', obj_id=deployment_id)}", soft_wrap=True)
         if skipped := skip_missed_runs(deployment_id):
-            out.print(f"    {skipped} runs were due while nobody served it, and are skipped", soft_wrap=True)
+            out.print(f"    skipped, since nobody served when they were due: {skipped}", soft_wrap=True)
     return deployment_ids
 
 

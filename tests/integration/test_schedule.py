@@ -26,6 +26,7 @@ from configs.loading import check_config, check_section, read_config
 from configs.schedule import HeartbeatConfig, ScheduleConfig, TrainingSchedule
 from flows.automations import heartbeat_automation
 from flows.deployments import build_deployment, code_version, ensure_pool, hand_to_pool, plan_deployments
+from tasks.registration.versions import read_aliases
 from tasks.tracking import connect
 
 ROOT = Path(__file__).parents[2]
@@ -55,7 +56,7 @@ def start(server_environment, embedded_mlflow):
         process = subprocess.Popen(
             [sys.executable, *map(str, arguments)],
             cwd=folder,
-            env={**server_environment, "PYTHONUNBUFFERED": "1", **environment},
+            env={**server_environment, "PYTHONUNBUFFERED": "1", "PREFECT_RUNNER_POLL_FREQUENCY": "2", **environment},
             stdout=log,
             stderr=subprocess.STDOUT,
         )
@@ -136,7 +137,7 @@ class Watch:
 
 
 def champion(name):
-    return mlflow.MlflowClient().get_registered_model(name).aliases.get("champion")
+    return read_aliases(name).get("champion")
 
 
 def test_runs_are_served_and_worked_and_none_outlives_a_kill(client, start, configure, tmp_path):
