@@ -99,9 +99,9 @@ def test_an_interrupt_stops_the_trials_of_all_threads_and_none_is_at_fault(padde
             trainer.train(padded, configure("training.epochs=1000000"), lambda *_: training.set())
 
     with ThreadPoolExecutor(1) as pool:
-        trial = pool.submit(train)
-        assert training.wait(timeout=120)
         with pytest.raises(KeyboardInterrupt), stopping_trials():
+            trial = pool.submit(train)
+            assert training.wait(timeout=120)
             raise KeyboardInterrupt
         assert isinstance(trial.exception(timeout=20), TrialsStopped)
         assert isinstance(pool.submit(train).exception(timeout=20), TrialsStopped)  # one that waited for its turn
