@@ -53,8 +53,8 @@ def gather(data: DataConfig, max_rows: int, run: TrackedRun) -> NewReviews:
     """Read new reviews into the run's folder; see `read_new_reviews`."""
     import pyarrow.parquet as pq
 
-    from tasks.ingestion.new_reviews import read_new_reviews
     from tasks.ingestion.source import describe_source
+    from tasks.monitoring.new_reviews import read_new_reviews
 
     found = read_new_reviews(data, max_rows)
     folder = Path(run.folder) / "new_reviews"

@@ -125,7 +125,6 @@ REFUSALS = {
     ("reviews.csv", "reviews.csv"): "reviews.csv is the input: write to another file",
     ("reviews.csv", "out.csv", "--version", "9"): "no version or alias '9' of 'small-lstm'",
     ("reviews.csv", "out.csv", "--model", "other"): "no registered model 'other'",
-    ("reviews.csv", "out.csv", "--runner", "spark"): "runner.kind: Input should be 'threads', 'processes', 'dask' or 'ray'",
     ("reviews.csv", "out.csv", "--address", "tcp://127.0.0.1:1"): "runner: address is of a Dask or Ray cluster",
     ("reviews.csv", "s3://user:secret@bucket/out.csv"): "output: a user, password or query in a URL would be recorded",
 }

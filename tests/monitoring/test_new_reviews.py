@@ -7,7 +7,7 @@ import pytest
 from configs.monitoring import DataSource
 from configs.schema import DataConfig
 from tasks.errors import DataError
-from tasks.ingestion.new_reviews import read_new_reviews
+from tasks.monitoring.new_reviews import read_new_reviews
 
 TRAINED_ON = DataConfig(source="imdb")
 ROWS = pd.DataFrame({"text": [f"review {n}" for n in range(60)], "label": [n % 2 for n in range(60)]})
