@@ -13,13 +13,14 @@ import pytest
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL
 
 from configs.notification import NotificationConfig
 from flows.automations import install, notification_automations, retraining_automation
 from flows.events import DRIFT_DETECTED, emit_model_event
 from flows.watching import watching
 from tasks.ingestion.source import source_digest
+from tests.integration.prefect_client import client_of
 
 REPOSITORY = Path(__file__).parents[2]
 SERVE = """
@@ -41,14 +42,11 @@ serve(retraining.to_deployment(
 @pytest.fixture
 def served(prefect_server, receiver, embedded_mlflow, server_environment, configure, tmp_path, monkeypatch):
     """A configuration of reviews in parts, of which none is there, and its retraining, served by a process of its own."""
-    from prefect.events.worker import EventsWorker
-
     monkeypatch.setenv("REPRISE_HOME", server_environment["REPRISE_HOME"])
     small = ("training.epochs=1", "padding.maxlen=20", "data.name=watched-slice", "validation.min_rows=50")
     config = configure(*small, path=tmp_path / "parts")
     environment = server_environment | {"PREFECT_RUNNER_POLL_FREQUENCY": "1", "PYTHONPATH": str(REPOSITORY)}
-    EventsWorker.drain_all()  # which may send to the server of an earlier test
-    with temporary_settings({PREFECT_API_URL: prefect_server}), (tmp_path / "serve.log").open("wb") as log:
+    with client_of({PREFECT_API_URL: prefect_server}), (tmp_path / "serve.log").open("wb") as log:
         command = [sys.executable, "-c", SERVE, config.model_dump_json()]
         process = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=log, stderr=log)
         try:
@@ -63,7 +61,6 @@ def served(prefect_server, receiver, embedded_mlflow, server_environment, config
         finally:
             process.terminate()
             process.wait(timeout=20)
-            EventsWorker.drain_all()
 
 
 def save_webhook(name, url):

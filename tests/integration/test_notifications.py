@@ -11,8 +11,7 @@ from prefect import flow
 from prefect.blocks.notifications import CustomWebhookNotificationBlock, SlackWebhook
 from prefect.blocks.system import Secret
 from prefect.client.orchestration import get_client
-from prefect.events.worker import EventsWorker
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL
 from prefect.states import Completed, Crashed, Failed, Running, State
 from pydantic import SecretStr
 
@@ -21,6 +20,7 @@ from flows.automations import install, notification_automations
 from flows.events import DECISION_PROMOTE, DECISION_UNDECIDED, emit_model_event
 from flows.servers import free_port
 from tasks.errors import ConfigError
+from tests.integration.prefect_client import client_of
 
 TOKEN = "a-token-that-nobody-may-see"  # noqa: S105 (made up)
 GENERIC = {"subject": "{{subject}}", "body": "{{body}}"}
@@ -52,8 +52,7 @@ def mailbox():
 def deployment(prefect_server, receiver, mailbox):
     """A deployment whose failures and decisions are told to three receivers; three dead ones are saved too."""
     url, port = receiver[0], mailbox[0]
-    EventsWorker.drain_all()  # which may send to the server of an earlier test
-    with temporary_settings({PREFECT_API_URL: prefect_server}):
+    with client_of({PREFECT_API_URL: prefect_server}):
 
         def webhook(name, target, payload, timeout=30.0, **options):
             CustomWebhookNotificationBlock(name=name, url=target, json_data=payload, timeout=timeout, **options).save(
@@ -78,7 +77,6 @@ def deployment(prefect_server, receiver, mailbox):
             install(automation)
         wait_for(lambda: probe(receiver[1]))
         yield deployment
-        EventsWorker.drain_all()
 
 
 def end_a_run(deployment, state: State):

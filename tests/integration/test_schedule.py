@@ -19,7 +19,7 @@ from prefect.client.orchestration import get_client
 from prefect.client.schemas.filters import FlowRunFilter, WorkPoolFilter
 from prefect.events import ResourceSpecification, emit_event
 from prefect.exceptions import PrefectHTTPStatusError
-from prefect.settings import PREFECT_API_URL, temporary_settings
+from prefect.settings import PREFECT_API_URL
 from prefect.states import Pending
 
 from configs.loading import check_config, check_section, read_config
@@ -28,6 +28,7 @@ from flows.automations import heartbeat_automation
 from flows.deployments import build_deployment, code_version, ensure_pool, hand_to_pool, plan_deployments
 from tasks.registration.versions import read_aliases
 from tasks.tracking import connect
+from tests.integration.prefect_client import client_of
 
 ROOT = Path(__file__).parents[2]
 HOLD = (
@@ -41,7 +42,7 @@ HOLD = (
 def client(prefect_server, monkeypatch):
     """A client of the real server, which this process uses too."""
     monkeypatch.setenv("PREFECT_API_URL", prefect_server)
-    with temporary_settings({PREFECT_API_URL: prefect_server}), get_client(sync_client=True) as client:
+    with client_of({PREFECT_API_URL: prefect_server}), get_client(sync_client=True) as client:
         yield client
 
 
@@ -153,7 +154,7 @@ def test_runs_are_served_and_worked_and_none_outlives_a_kill(client, start, conf
     waiter = start("-c", HOLD, 0, REPRISE_HOME=str(tmp_path / "another machine"))
 
     timetable = "schedule.training.timetable={cron: 0 3 * * *, timezone: Asia/Tokyo}"
-    settings = ("--schedule", "on-demand", "--set", "schedule.recovery.every_seconds=15", "--set", timetable)
+    settings = ("--schedule", "on-demand", "--set", "schedule.recovery.every_seconds=30", "--set", timetable)
     server = start("-m", "flows.cli", "schedule", "--config", write(served, tmp_path / "served.yaml"), *settings)
     wait_for_line(server, "Serving.")
     told = server.log.read_text()

@@ -17,6 +17,7 @@ from tasks.registration.promotion import promote, read_base
 from tasks.tracking import connect
 from tests.benchmarks.race import race
 from tests.flows.conftest import command  # noqa: F401 (a fixture)
+from tests.integration.prefect_client import client_of
 from tests.integration.topology import VARIABLES, postgres_binaries, running_topology
 from tests.registration.small_model import register_small_version, save_small_model
 
@@ -44,10 +45,10 @@ def topology(tmp_path_factory):
 @pytest.fixture(scope="module")
 def prefect_client(topology):
     """Prefect in this process as the client of the topology's server."""
-    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL, temporary_settings
+    from prefect.settings import PREFECT_API_AUTH_STRING, PREFECT_API_URL
 
     settings = {PREFECT_API_URL: f"{topology.url('4200')}/api", PREFECT_API_AUTH_STRING: VARIABLES["PREFECT_AUTH"]}
-    with temporary_settings(settings):
+    with client_of(settings):
         yield
 
 
