@@ -7,7 +7,7 @@ from pydantic import AfterValidator, Field, model_validator
 
 from configs.monitoring import DataSource, MonitoringConfig
 from configs.notification import NotificationConfig
-from configs.schema import Positive, Section
+from configs.schema import Section
 from configs.scoring import ScoringConfig
 
 CollisionStrategy = Literal["ENQUEUE", "CANCEL_NEW"]
@@ -84,9 +84,11 @@ class MonitoringSchedule(Section):
 
 
 class SweepSchedule(Section):
-    """The sweep that is offered, by its preset's name or its YAML file, and when it runs by itself."""
+    """The sweep that is offered, by its preset's name or its YAML file.
 
-    timetable: Timetable | None = None
+    It has no timetable: a study is continued under its name, and begun for other reviews under another.
+    """
+
     study: Annotated[str, Field(min_length=1)] = "imdb"
 
 
@@ -100,7 +102,7 @@ class HeartbeatConfig(Section):
     """A run sends a heartbeat every `seconds`; Prefect sends none more often than every 30. So many missed, and it is dead."""
 
     seconds: Annotated[int, Field(ge=30)] = 30
-    missed: Positive = 3
+    missed: Annotated[int, Field(ge=2)] = 3
 
 
 class ScheduleConfig(Section):

@@ -65,7 +65,7 @@ class SweepConfig(Section):
     """A study of `trials` trainings that differ in the keys of `space`, chosen by a figure of the validation split.
 
     `name` is the study's: a sweep of a name that is there already is continued. `storage` is a database's URL, by SQLAlchemy;
-    without one the study is a file in the workspace. The first `startup_trials` are drawn at random, and none is pruned
+    without one the study is a file in the workspace. The first `startup_trials` are drawn at random; the median prunes none
     before so many have ended, nor before its epoch `warmup_epochs`. `threads` are TensorFlow's in one trial; without a number,
     the cores of its machine divided by `runner.workers`.
     """

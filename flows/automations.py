@@ -86,7 +86,7 @@ def heartbeat_automation(heartbeat: HeartbeatConfig) -> Automation:
 
 def retraining_automation(model: str, deployment_id: UUID) -> Automation:
     """Return what runs a deployment of the flow `retraining` when a model's reviews have changed, or drift was found."""
-    only_new = {"only_new": True, "content": "{{ event.payload.sha256 | default(none) }}"}
+    only_new = {"only_new": True, "content": "{{ event.payload.sha256 | default('') }}"}
     return Automation(
         name=f"Reprise: retrain {model}",
         description="Retrains when there are new reviews, or when the reviews that are scored have drifted.",

@@ -2,7 +2,9 @@
 
 import asyncio
 import importlib.metadata
-from collections.abc import Mapping
+import re
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -40,6 +42,9 @@ ANCHOR = datetime(2020, 1, 1, tzinfo=UTC)
 """Intervals are counted from here, so that a new deployment does not shift them: every 3600 s is on the hour."""
 
 
+FLOWS = (retraining, watching, scoring, monitoring, sweep, recovery)
+
+
 class Planned(NamedTuple):
     """A flow as it is to be deployed; with a `collision` strategy, one run of it at a time.
 
@@ -63,18 +68,19 @@ def plan_deployments(config: Config, schedule: ScheduleConfig) -> list[Planned]:
     """
     model = config.registered_model
     trained = {"config": config.model_dump(mode="json")}
-    scored = {} if schedule.scoring.request is None else {"config": schedule.scoring.request.model_dump(mode="json")}
+    request = schedule.scoring.request
+    scored = {} if request is None else {"config": {**request.model_dump(mode="json"), "model": request.model or model}}
     compared = schedule.monitoring.model_dump(mode="json", exclude={"timetable"}, exclude_none=True)
     study = check_section(read_config(schedule.sweep.study, PRESETS), f"sweep {schedule.sweep.study}", SweepConfig)
-    searched = {**trained, "sweep": study.model_dump(mode="json")}
+    searched = {**trained, "sweep": {**study.model_dump(mode="json"), "name": _study_name(model, study.name)}}
     collision = schedule.training.collision_strategy
     planned = [
         Planned(retraining, model, trained, schedule.training.timetable, collision, tags=(model,)),
         Planned(scoring, model, scored, schedule.scoring.timetable, None, tags=(model,)),
         Planned(monitoring, model, {"model": model, **compared}, schedule.monitoring.timetable, None, tags=(model,)),
-        Planned(sweep, model, searched, schedule.sweep.timetable, "ENQUEUE", tags=(model,)),
+        Planned(sweep, model, searched, None, "ENQUEUE", tags=(model,)),
         # One that was killed before it ran must not hold up those that follow.
-        Planned(recovery, "recovery", {}, _every(schedule.recovery.every_seconds), "CANCEL_NEW", grace_seconds=60),
+        Planned(recovery, model, {}, _every(schedule.recovery.every_seconds), "CANCEL_NEW", grace_seconds=60, tags=(model,)),
     ]
     if schedule.watching is not None:
         watched = {**trained, "settle_seconds": schedule.watching.settle_seconds}
@@ -132,6 +138,17 @@ def ensure_pool(name: str) -> WorkPool:
             return client.create_work_pool(WorkPoolCreate(name=name, type="process"))
 
 
+def withdraw_unplanned(model: str, planned: Iterable[Planned]) -> list[str]:
+    """Delete the deployments of a model that an earlier schedule planned and this one does not, and return their names."""
+    gone = []
+    with get_client(sync_client=True) as client:
+        for name in {f"{one.name}/{model}" for one in FLOWS} - {f"{one.flow.name}/{one.name}" for one in planned}:
+            with suppress(ObjectNotFound):
+                client.delete_deployment(client.read_deployment_by_name(name).id)
+                gone.append(name)
+    return gone
+
+
 def skip_missed_runs(deployment_id: UUID) -> int:
     """Delete the runs that a timetable planned for times at which nobody served it, and return how many there were."""
     wanted = DeploymentFilter(id=DeploymentFilterId(any_=[deployment_id]))
@@ -178,6 +195,11 @@ def describe_deployments(config: str, schedule: str) -> dict[str, Any]:
         "environment": worker_environment(scheduled.heartbeat),
         "directory": str(Path.cwd()),
     }
+
+
+def _study_name(model: str, name: str) -> str:
+    """Return a study's name that no other model of the workspace has, of the letters that one may have."""
+    return re.sub("[^a-z0-9_-]", "-", f"{model}-{name}".lower())
 
 
 def _every(seconds: float) -> Timetable:

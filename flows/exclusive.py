@@ -4,6 +4,7 @@ import logging
 import re
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, suppress
+from contextvars import ContextVar
 
 from filelock import FileLock, Timeout
 from prefect.client.orchestration import get_client
@@ -19,6 +20,7 @@ logger = logging.getLogger("reprise.exclusive")
 LEASE_SECONDS = 60
 """After so many seconds without a sign of its holder the server takes a slot back; the least that Prefect's API accepts."""
 POLL_SECONDS = 5
+_held: ContextVar[frozenset[str]] = ContextVar("held", default=frozenset())
 
 
 @contextmanager
@@ -26,13 +28,20 @@ def only_training(model: str) -> Iterator[None]:
     """Run the block when no other training of a registered model runs, and have all others wait for it.
 
     In a workspace a lock keeps them apart, which the kernel frees with the process; on a Prefect server that outlives the
-    process, also a concurrency limit, which the server frees when the process is dead.
+    process, also a concurrency limit, which the server frees when the process is dead. A block within such a block is run.
     """
+    if model in _held.get():
+        yield
+        return
     with ExitStack() as held:
         _lock_workspace(model, held)
         if lasting_prefect_api() is not None:
             _take_slot(model, held)
-        yield
+        token = _held.set(_held.get() | {model})
+        try:
+            yield
+        finally:
+            _held.reset(token)
 
 
 def limit_name(model: str) -> str:

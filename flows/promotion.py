@@ -3,6 +3,7 @@
 from prefect import flow
 
 from configs.schema import RegistrationConfig
+from flows.publishing import emit_decision
 from tasks.evaluation.task import choose_gate_rows
 from tasks.handles import Decision, LedgerEntry
 from tasks.ingestion.task import ingest
@@ -34,6 +35,7 @@ def promotion(name: str, version: str) -> Decision:
         gate_rows = choose_gate_rows(reviews, validation, config.evaluation.audit_fraction)
         decision = decide(name, version, reviews, gate_rows, config, actor=None)
         publish(name, version, before=decision.replaced)
+    emit_decision(name, version, decision.outcome, decision.reason)
     return decision
 
 
@@ -50,6 +52,7 @@ def override(name: str, version: str, reason: str) -> LedgerEntry:
     prove(name, version, RegistrationConfig())
     entry = put_in_place(name, version, base, "override", reason)
     publish(name, version, before=entry.champion_before)
+    emit_decision(name, version, "promote", f"override: {reason}")
     return entry
 
 
@@ -67,4 +70,5 @@ def rollback(name: str, version: str | None, reason: str) -> LedgerEntry:
     prove(name, target, RegistrationConfig())
     entry = put_in_place(name, target, base, "rollback", reason)
     publish(name, target, before=entry.champion_before)
+    emit_decision(name, target, "promote", f"rollback: {reason}")
     return entry

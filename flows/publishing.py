@@ -4,7 +4,6 @@ from datetime import UTC, datetime
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
-from prefect.utilities.urls import url_for
 
 from configs.schema import Config
 from configs.sweep import SweepConfig
@@ -34,15 +33,19 @@ def name_watching_run() -> str:
     return f"{config.registered_model} watching {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
 
 
-def emit_decision(result: RunResult) -> None:
-    """Tell the Prefect server what was decided on a version, where that is more than to keep the champion."""
-    event = DECISION_EVENTS.get(result.decision.outcome)
-    if event is None:
-        return
-    version = result.version
-    link = result.run.url or url_for("flow-run", obj_id=flow_run.id) or ""
-    told = {"version": version.version, "reason": result.decision.reason, "link": link}
-    emit_model_event(event, version.name, told)
+def emit_decision(model: str, version: str, outcome: str, reason: str, link: str | None = None) -> None:
+    """Tell the Prefect server what was decided on a version, where that is more than to keep the champion.
+
+    Args:
+        model: the registered model.
+        version: its number.
+        outcome: promote, keep or undecided.
+        reason: why, in one sentence.
+        link: where to read on; by default the page of the present flow run.
+    """
+    event = DECISION_EVENTS.get(outcome)
+    if event is not None:
+        emit_model_event(event, model, {"version": version, "reason": reason, "link": link or flow_run.ui_url or ""})
 
 
 def publish_result(result: RunResult, config: Config) -> None:

@@ -1,5 +1,6 @@
 """Ends, in MLflow and in Prefect, the runs that were killed before they could end themselves."""
 
+import logging
 from uuid import UUID
 
 from prefect import flow
@@ -9,7 +10,10 @@ from prefect.runtime import flow_run
 from prefect.states import Crashed
 
 from flows.servers import lasting_prefect_api
+from tasks.errors import RegistryError
 from tasks.tracking import end_abandoned_runs, end_lost_run, find_running_runs
+
+logger = logging.getLogger("reprise.recovery")
 
 FLOW_RUN, SERVER = "prefect.flow_run_id", "prefect.api"
 """Tags of an MLflow run: its Prefect run, and the address of the Prefect server that knows it."""
@@ -49,9 +53,12 @@ def end_orphaned_runs() -> int:
     ended = 0
     with get_client(sync_client=True) as client:
         for run_id, tags in find_running_runs().items():
-            if (reason := _find_ending(client, tags)) is not None:
-                end_lost_run(run_id, reason)
-                ended += 1
+            if (reason := _find_ending(client, tags)) is None:
+                continue
+            try:
+                ended += end_lost_run(run_id, reason)
+            except RegistryError as refused:  # another user's, say: the others are to be ended all the same
+                logger.error("run %s could not be ended: %s", run_id, refused)
     return ended
 
 

@@ -58,7 +58,14 @@ def schedule(
             notification_automations,
             retraining_automation,
         )
-        from flows.deployments import build_deployment, code_version, ensure_pool, hand_to_pool, plan_deployments
+        from flows.deployments import (
+            build_deployment,
+            code_version,
+            ensure_pool,
+            hand_to_pool,
+            plan_deployments,
+            withdraw_unplanned,
+        )
         from flows.recovery import end_orphaned_runs, recover_killed_runs
 
         recover_killed_runs()
@@ -72,7 +79,9 @@ def schedule(
             deployments = [hand_to_pool(one, workers, scheduled.heartbeat) for one in deployments]
         # Before anything is deployed, so that a block that is not there is told first.
         notification_automations(resolved.registered_model, [], scheduled.notification)
-        deployment_ids = _apply(planned, deployments, version)
+        deployment_ids = _apply(planned, deployments, version, serving=pool is None)
+        for name in withdraw_unplanned(resolved.registered_model, planned):
+            out.print(f"Withdrawn, since it is not planned any more: {name}", soft_wrap=True)
         install(retraining_automation(resolved.registered_model, deployment_ids[0]))
         install_notifications(resolved.registered_model, deployment_ids, scheduled.notification)
         if pool is not None:
@@ -91,7 +100,7 @@ def schedule(
     out.print("Stopped; the timetables are paused.")
 
 
-def _apply(planned: "list[Planned]", deployments: "list[RunnerDeployment]", version: str) -> "list[UUID]":
+def _apply(planned: "list[Planned]", deployments: "list[RunnerDeployment]", version: str, *, serving: bool) -> "list[UUID]":
     from prefect.utilities.urls import url_for
 
     from flows.deployments import skip_missed_runs
@@ -103,7 +112,7 @@ def _apply(planned: "list[Planned]", deployments: "list[RunnerDeployment]", vers
         deployment_ids.append(deployment_id)
         out.print(f"  {deployment.full_name}: {_describe(one.timetable)}", soft_wrap=True)
         out.print(f"    {url_for('deployment', obj_id=deployment_id)}", soft_wrap=True)
-        if skipped := skip_missed_runs(deployment_id):
+        if serving and (skipped := skip_missed_runs(deployment_id)):
             out.print(f"    skipped, since nobody served when they were due: {skipped}", soft_wrap=True)
     return deployment_ids
 

@@ -47,17 +47,19 @@ def ui_servers(*, mlflow_port: int, prefect_port: int, log_folder: Path) -> Iter
 
     if mlflow_port == prefect_port:
         raise InputError(f"--mlflow-port and --prefect-port are both {mlflow_port}: give each UI a port of its own")
-    for port, option in ((mlflow_port, "--mlflow-port"), (prefect_port, "--prefect-port")):
-        _require_free(port, option)
+    ours = {"--mlflow-port": server_url() is None, "--prefect-port": not os.environ.get("PREFECT_API_URL")}
+    for option, port in (("--mlflow-port", mlflow_port), ("--prefect-port", prefect_port)):
+        if ours[option]:
+            _require_free(port, option)
     connect()
     mlflow = ["mlflow", "server", "--host", HOST, "--port", str(mlflow_port), "--workers", "1"]
     mlflow += ["--backend-store-uri", tracking_uri(), "--default-artifact-root", (store_folder() / "artifacts").as_uri()]
     prefect = ["prefect", "server", "start", "--host", HOST, "--port", str(prefect_port)]
     with ExitStack() as stack:
         servers = []
-        if server_url() is None:
+        if ours["--mlflow-port"]:
             servers.append(stack.enter_context(running_server("MLflow", mlflow, mlflow_port, "/health", log_folder)))
-        if not os.environ.get("PREFECT_API_URL"):
+        if ours["--prefect-port"]:
             servers.append(stack.enter_context(running_server("Prefect", prefect, prefect_port, "/api/health", log_folder)))
         for server in servers:
             await_answer(server)

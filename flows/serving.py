@@ -13,8 +13,9 @@ class _Server(Runner):
     """Prefect's runner, but for its handler of SIGTERM, which exits before it has stopped the runs (3.8.8)."""
 
     def handle_sigterm(self, *_: Any) -> None:
-        if self.started:
-            self.execute_in_background(self.astop)
+        if not self.started:
+            raise KeyboardInterrupt
+        self.execute_in_background(self.astop)
 
 
 def serve(deployments: Iterable[RunnerDeployment]) -> None:

@@ -78,5 +78,5 @@ def training(config: Config, tags: Mapping[str, str] | None = None, force: bool 
         record(result, config)
         publish(version.name, version.version, before=decision.replaced)
         publish_result(result, config)
-        emit_decision(result)
+        emit_decision(version.name, version.version, decision.outcome, decision.reason, run.url)
     return result

@@ -222,9 +222,10 @@ def training_run(
                 folder=str(folder),
                 url=run_link(experiment_id, run_id),
             )
-        with reaching_mlflow():
-            client.log_metric(run_id, "seconds/total", time.perf_counter() - start)
-            client.set_terminated(run_id, RunStatus.to_string(RunStatus.FINISHED))
+            # In the block: a run whose folder nobody holds, and that has not ended, counts as killed.
+            with reaching_mlflow():
+                client.log_metric(run_id, "seconds/total", time.perf_counter() - start)
+                client.set_terminated(run_id, RunStatus.to_string(RunStatus.FINISHED))
     except BaseException as error:
         failed = isinstance(error, Exception) and not isinstance(error, TrialPruned)
         status = RunStatus.to_string(RunStatus.FAILED if failed else RunStatus.KILLED)
@@ -263,10 +264,9 @@ def end_abandoned_runs() -> list[dict[str, str]]:
     abandoned = []
     for run_id, tags in find_running_runs().items():
         folder = run_folder(run_id)
-        if folder.is_dir() and not is_in_use(folder):
-            end_lost_run(run_id, "its process was killed")
-            if MLFLOW_PARENT_RUN_ID not in tags:
-                abandoned.append(tags)
+        lost = folder.is_dir() and not is_in_use(folder) and end_lost_run(run_id, "its process was killed")
+        if lost and MLFLOW_PARENT_RUN_ID not in tags:
+            abandoned.append(tags)
     return abandoned
 
 
@@ -276,22 +276,20 @@ def end_killed_runs(run_ids: Iterable[str]) -> None:
     Raises:
         RegistryError: MLflow could not be reached, or refused.
     """
-    client = connect()
     for run_id in run_ids:
-        with reaching_mlflow():
-            running = client.get_run(run_id).info.status == RunStatus.to_string(RunStatus.RUNNING)
-        if running:
-            _end_run(client, run_id, RunStatus.to_string(RunStatus.KILLED), "its process was killed")
+        _end_running(run_id, RunStatus.KILLED, "its process was killed")
 
 
-def end_lost_run(run_id: str, error: str) -> None:
-    """End as FAILED a run that nobody carries on; `error` becomes its tag of that name.
+def end_lost_run(run_id: str, error: str) -> bool:
+    """End as FAILED a run that nobody carries on, and tell whether it was still running; `error` becomes its tag of that name.
 
     Raises:
         RegistryError: MLflow could not be reached, or refused.
     """
-    logger.warning("run %s could not end itself and is now FAILED: %s", run_id, error)
-    _end_run(connect(), run_id, RunStatus.to_string(RunStatus.FAILED), error)
+    ended = _end_running(run_id, RunStatus.FAILED, error)
+    if ended:
+        logger.warning("run %s could not end itself and is now FAILED: %s", run_id, error)
+    return ended
 
 
 def find_training(config: Config, source_sha256: str) -> str | None:
@@ -316,6 +314,16 @@ def find_training(config: Config, source_sha256: str) -> str | None:
 def run_folder(run_id: str) -> Path:
     """Return the local folder for what a run makes; the run's process holds it in use."""
     return home() / RUNS / run_id
+
+
+def _end_running(run_id: str, status: int, error: str) -> bool:
+    """End a run that has not ended by itself since it was listed, and tell whether it had not."""
+    client = connect()
+    with reaching_mlflow():
+        running = bool(client.get_run(run_id).info.status == RunStatus.to_string(RunStatus.RUNNING))
+    if running:
+        _end_run(client, run_id, RunStatus.to_string(status), error)
+    return running
 
 
 def _end_run(client: MlflowClient, run_id: str, status: str, error: str) -> None:

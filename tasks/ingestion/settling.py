@@ -16,8 +16,8 @@ def settled_digest(data: DataConfig, seconds: float) -> str | None:
         DataError: The source is missing.
         DownloadError: Its host did not answer.
     """
-    begun = still_since = time.monotonic()
     digest = source_digest(data)
+    begun = still_since = time.monotonic()
     while (now := time.monotonic()) - still_since < seconds:
         if now - begun > PATIENCE * seconds:
             return None

@@ -9,6 +9,7 @@ from tasks.ingestion.files import Located, is_file, is_folder, locate, parent
 from tasks.ingestion.table_formats import EXTENSIONS
 from tasks.ingestion.tables import table_extension
 from tasks.scoring.writing import BUCKETS
+from tasks.workspace import shared_home
 
 
 class Request(NamedTuple):
@@ -32,6 +33,11 @@ def check_request(config: ScoringConfig) -> Request:
         InputError: one is no table, the input is missing, or the output has no folder, is one, or is the input.
         DownloadError: a host did not answer.
     """
+    if config.runner.address is not None and shared_home() is not None:
+        raise InputError(
+            "a cluster's workers find the parts in the workspace: to score on one, REPRISE_HOME must be on a disk that its "
+            "machines share, not a URL"
+        )
     source, output = locate(config.input), locate(config.output)
     extensions = [_extension(file) for file in (source, output)]
     if not is_file(source):

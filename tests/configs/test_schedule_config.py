@@ -47,7 +47,7 @@ def test_an_unknown_preset_is_told_with_those_that_are_there():
         ("notification.notify=[ops]", "notification.notify.0: String should match"),
         ("recovery.every_seconds=.nan", "recovery.every_seconds: Input should be"),
         ("heartbeat.seconds=10", "heartbeat.seconds: Input should be greater than or equal to 30"),
-        ("heartbeat.missed=0", "heartbeat.missed: Input should be greater than 0"),
+        ("heartbeat.missed=1", "heartbeat.missed: Input should be greater than or equal to 2"),
     ],
 )
 def test_a_wrong_value_is_refused_with_its_path(assignment, line):

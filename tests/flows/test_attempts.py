@@ -8,7 +8,7 @@ from prefect import flow
 from prefect.client.orchestration import get_client
 from prefect.client.schemas.actions import DeploymentScheduleCreate
 from prefect.client.schemas.schedules import IntervalSchedule
-from prefect.states import AwaitingConcurrencySlot, Cancelled, Completed, Crashed, Failed, Late, Running, Scheduled
+from prefect.states import AwaitingConcurrencySlot, Cancelled, Completed, Crashed, Failed, Late, Pending, Running, Scheduled
 
 from flows.attempts import RETRAINING, reason_not_to_train, waiting_retraining
 from tasks.tracking import connect, ensure_experiment
@@ -27,10 +27,13 @@ def config(prefect_api, embedded_mlflow, configure):
     return configure(f"data.name=m{uuid4().hex[:12]}")
 
 
-def start_attempt(config, state, content=CONTENT):
+def start_attempt(config, *states, content=CONTENT):
     parameters = {"config": config.model_dump(mode="json"), "only_new": True, "content": content}
     with get_client(sync_client=True) as client:
-        return client.create_flow_run(attempt, parameters=parameters, state=state).name
+        run = client.create_flow_run(attempt, parameters=parameters, state=states[0])
+        for state in states[1:]:
+            client.set_flow_run_state(run.id, state, force=True)
+    return run.name
 
 
 def log_run(config, status, content=CONTENT, **tags):
@@ -59,7 +62,7 @@ def test_what_another_model_or_a_failed_run_has_seen_is_new(config):
 
 @pytest.mark.parametrize("state", [Failed(), Failed(name="TimedOut"), Cancelled()])
 def test_what_failed_is_tried_again_only_once_the_reviews_or_the_configuration_change(config, state):
-    name = start_attempt(config, state)
+    name = start_attempt(config, Running(), state)
     reason = reason_not_to_train(config, CONTENT)
     assert name in reason
     assert "once they or the configuration change" in reason
@@ -70,24 +73,32 @@ def test_what_failed_is_tried_again_only_once_the_reviews_or_the_configuration_c
 
 def test_a_crash_is_tried_again_twice(config):
     for crashes in (1, 2):
-        start_attempt(config, Crashed())
+        start_attempt(config, Running(), Crashed())
         assert reason_not_to_train(config, CONTENT) is None, crashes
-    start_attempt(config, Crashed())
+    start_attempt(config, Running(), Crashed())
     assert "failed before" in reason_not_to_train(config, CONTENT)
 
 
 def test_an_attempt_that_runs_or_had_no_content_to_name_is_no_failure(config):
     start_attempt(config, Running())
     start_attempt(config, Completed())
-    start_attempt(config, Failed(), content=None)
+    start_attempt(config, Running(), Failed(), content=None)
+    start_attempt(config, Pending(), Cancelled())  # as CANCEL_NEW does
     assert reason_not_to_train(config, CONTENT) is None
 
 
-@pytest.mark.parametrize("state", [Scheduled(), Late(), AwaitingConcurrencySlot()])
+@pytest.mark.parametrize("state", [Scheduled(), Late(), AwaitingConcurrencySlot(), Pending()])
 def test_a_run_that_has_not_begun_waits_for_its_own_model_alone(config, configure, state):
     name = start_attempt(config, state)
     assert waiting_retraining(config) == name
     assert waiting_retraining(configure("data.name=other")) is None
+
+
+def test_a_run_whose_process_never_began_it_does_not_wait_for_ever(config, monkeypatch):
+    start_attempt(config, Pending())
+    assert waiting_retraining(config) is not None
+    monkeypatch.setattr("flows.attempts.PENDING_SECONDS", 0)
+    assert waiting_retraining(config) is None
 
 
 @pytest.mark.parametrize("state", [Running(), Completed(), Failed()])

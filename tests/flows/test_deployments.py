@@ -44,8 +44,7 @@ def test_all_flows_are_deployed_and_the_training_first(config):
     assert list(found) == ["retraining", "scoring", "monitoring", "sweep", "recovery", "watching"]
     for flow, deployment in found.items():
         assert deployment.entrypoint == f"flows.{flow}.{flow}"
-        name, tags = ("recovery", [RUN_TAG]) if flow == "recovery" else ("imdb-lstm", [RUN_TAG, "imdb-lstm"])
-        assert (deployment.full_name, deployment.tags) == (f"{flow}/{name}", tags)
+        assert (deployment.full_name, deployment.tags) == (f"{flow}/imdb-lstm", [RUN_TAG, "imdb-lstm"])
     assert "watching" not in build(config)
 
 
@@ -59,23 +58,23 @@ def test_timetables_are_those_of_the_schedule(config):
         watching=WatchingSchedule(every_seconds=30),
         scoring=ScoringSchedule(timetable=at, request=request),
         monitoring=MonitoringSchedule(timetable=at, reviews=reviews),
-        sweep=SweepSchedule(timetable=at),
         recovery=RecoverySchedule(every_seconds=90),
     )
+    assert found.pop("sweep").schedules == []
     schedules = {flow: next(one.schedule for one in deployment.schedules) for flow, deployment in found.items()}
-    for flow in ("retraining", "scoring", "monitoring", "sweep"):
+    for flow in ("retraining", "scoring", "monitoring"):
         assert (schedules[flow].cron, schedules[flow].timezone) == ("30 4 * * 1", "Europe/Berlin")
     assert schedules["watching"].interval == timedelta(seconds=30)
     assert schedules["recovery"].interval == timedelta(seconds=90)
-    assert found["scoring"].parameters == {"config": request.model_dump(mode="json")}
+    assert found["scoring"].parameters == {"config": {**request.model_dump(mode="json"), "model": "imdb-lstm"}}
     assert found["monitoring"].parameters["model"] == "imdb-lstm"
     assert found["monitoring"].parameters["reviews"]["path"] == "new.csv"
-    assert found["sweep"].parameters["sweep"]["trials"] == 20
     assert found["watching"].parameters["settle_seconds"] == 10.0
 
 
 def test_without_a_timetable_they_run_by_hand(config):
     found = build(config)
+    assert (found["sweep"].parameters["sweep"]["name"], found["sweep"].parameters["sweep"]["trials"]) == ("imdb-lstm-imdb", 20)
     assert [flow for flow, deployment in found.items() if deployment.schedules] == ["recovery"]
     assert found["scoring"].parameters == {}
     assert "reviews" not in found["monitoring"].parameters

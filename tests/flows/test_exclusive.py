@@ -41,7 +41,7 @@ def test_a_killed_training_holds_nothing():
     assert holder.stdout.readline() == "held\n"
     holder.kill()
     holder.wait()
-    with only_training("m"):
+    with only_training("m"), only_training("m"):  # who has it, has it
         pass
 
 
