@@ -4,10 +4,10 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test lint format bench lock ui clean
+.PHONY: help setup train test test-long lint format bench lock ui clean
 
 help: ## this list
-	@awk -F ':.*## ' '/^[a-z]+:.*## / {printf "make %-6s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Without dependency resolution: the lock is complete, and pip's own answer to extras would leave it.
 # Without compiling ahead: most of what is in the packages is never imported.
@@ -25,8 +25,11 @@ train: setup ## train, evaluate and register a model: make train ARGS="--data re
 	$(VENV)/bin/reprise train $(ARGS)
 
 # Three workers for two cores, since much of a test's time is spent waiting for a process that it has started.
-test: lint ## lint, types and all tests: make test ARGS="-k padding"
-	$(VENV)/bin/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder $(ARGS)
+test: lint ## lint, types and all tests but the long ones: make test ARGS="-k padding"
+	$(VENV)/bin/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "not long" $(ARGS)
+
+test-long: setup ## the tests that take minutes: killed sweeps and scorings, machines that share a bucket
+	$(VENV)/bin/python -m pytest -m long $(ARGS)
 
 lint: setup ## ruff, codespell, mypy, hadolint and the schema of compose.yaml, as before each commit
 	$(VENV)/bin/ruff format --check --quiet . || { echo "make format would mend that"; exit 1; }

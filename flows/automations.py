@@ -69,7 +69,7 @@ def heartbeat_automation(heartbeat: HeartbeatConfig) -> Automation:
         name="Reprise: a run without a heartbeat has crashed",
         description=f"A run of Reprise that was not heard of for {silence} s.",
         trigger=EventTrigger(
-            after={"prefect.flow-run.heartbeat"},
+            after={"prefect.flow-run.Running", "prefect.flow-run.heartbeat"},
             expect={"prefect.flow-run.*"},
             match=ResourceSpecification({"prefect.resource.id": ["prefect.flow-run.*"]}),
             match_related=ResourceSpecification(

@@ -99,11 +99,14 @@ def s3_bucket(s3_server, monkeypatch):
     """The URL of a new, empty bucket."""
     from s3fs import S3FileSystem
 
+    # fsspec keeps the filesystem of whoever opened one first, and with it the server of that test's environment.
+    S3FileSystem.clear_instance_cache()
     for name, value in s3_server.items():
         monkeypatch.setenv(name, value)
     url = f"s3://team-{uuid.uuid4().hex[:8]}"
     S3FileSystem().mkdir(url)
-    return url
+    yield url
+    S3FileSystem.clear_instance_cache()
 
 
 @pytest.fixture(scope="session")

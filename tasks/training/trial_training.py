@@ -90,6 +90,8 @@ class TrainerProcess:
     def end(self) -> None:
         """End the process, which nobody waits for."""
         _living.discard(self)
+        with contextlib.suppress(ValueError):
+            _idle.remove(self)
         self._process.kill()
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):

@@ -89,6 +89,7 @@ def start(embedded_mlflow):
     return start
 
 
+@pytest.mark.long
 def test_after_a_kill_the_same_command_scores_what_is_missing_and_another_runner_gives_the_same(
     start, versions, reviews, tmp_path
 ):

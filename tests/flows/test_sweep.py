@@ -98,6 +98,7 @@ def test_a_trial_that_is_pruned_or_fails_ends_alone(run_trials, configure):
     assert not any(name.startswith("test") for run in runs for name in run.data.metrics)
 
 
+@pytest.mark.long
 def test_a_sweep_that_is_killed_loses_no_finished_trial_and_goes_on(prefect_api, embedded_mlflow, configure, tmp_path):
     """Its parent is killed while Dask's workers train; then the same sweep goes on in this process, on threads."""
     config = configure("training.epochs=12")

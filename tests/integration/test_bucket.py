@@ -55,6 +55,7 @@ def finish(s3_bucket, tmp_path):
     return finish
 
 
+@pytest.mark.long
 def test_two_that_start_at_once_agree_and_a_third_builds_nothing_again(start, finish, s3_bucket):
     processes = {machine: start(machine) for machine in ("one", "two")}
     one, two = (finish(process, machine) for machine, process in processes.items())

@@ -218,14 +218,14 @@ def check_deployment(client, watch, config):
 
 
 def let_silence_last(client, flow_run_id, seconds):
-    """Have a dead run's silence count from its last heartbeat on, repeated now, and for less than the real 90 s."""
+    """Have a dead run's silence count from its last sign of life on, repeated now, and for less than the real 90 s."""
     automation = Automation.read(name=heartbeat_automation(HeartbeatConfig()).name)
     assert automation.trigger.within == timedelta(seconds=90)
     resource = f"prefect.flow-run.{flow_run_id}"
     automation.id, automation.name, automation.trigger.within = None, "shorter", timedelta(seconds=seconds)
     automation.trigger.match = ResourceSpecification({"prefect.resource.id": [resource]})
     automation.create()
-    wanted = {"event": {"name": ["prefect.flow-run.heartbeat"]}, "resource": {"id": [resource]}}
+    wanted = {"event": {"name": sorted(automation.trigger.after)}, "resource": {"id": [resource]}}
     answer = client.request("POST", "/events/filter", json={"filter": wanted})
     last = answer.json()["events"][0]
     emit_event(last["event"], resource=last["resource"], related=last["related"])
