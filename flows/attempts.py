@@ -34,7 +34,7 @@ def reason_not_to_train(config: Config, content: str) -> str | None:
         return f"{config.registered_model} has these reviews ({content[:12]}) from MLflow run {run_id}."
     ended = _retrainings(config, StateType.FAILED, StateType.CANCELLED, StateType.CRASHED)
     # One that was cancelled before it began, as CANCEL_NEW does, has tried nothing.
-    begun = [run for run in ended if run.start_time is not None]
+    begun = [run for run in ended if run.run_count > 0]
     attempts = [run for run in begun if run.parameters.get("content") == content and _config_of(run) == config]
     crashes = [run for run in attempts if run.state_type == StateType.CRASHED]
     if len(attempts) > len(crashes) or len(crashes) >= CRASHES:

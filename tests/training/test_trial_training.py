@@ -43,7 +43,7 @@ def padded(tmp_path_factory):
     return PaddedReviews(path=str(folder), sha256="x", vocabulary_size=20, maxlen=6, **facts)
 
 
-@pytest.fixture(scope="module")
+@pytest.fixture
 def trainer():
     trainer = TrainerProcess(threads=1)
     yield trainer
