@@ -10,12 +10,11 @@ help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Without dependency resolution: the lock is complete, and pip's own answer to extras would leave it.
-# Without compiling ahead: most of what is in the packages is never imported.
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Reprise needs Python 3.11: make PYTHON=/path/to/python3.11")'
 	@echo "Setting up $(VENV) (some minutes, once) ..."
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --quiet --no-deps --no-compile --require-hashes --requirement requirements.lock
+	@$(VENV)/bin/python -m pip install --quiet --quiet --no-deps --require-hashes --requirement requirements.lock
 	@$(VENV)/bin/python -m pip install --quiet --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -28,7 +27,7 @@ train: setup ## train, evaluate and register a model: make train ARGS="--data re
 test: lint ## lint, types and all tests but the long ones: make test ARGS="-k padding"
 	$(VENV)/bin/python -m pytest --numprocesses 3 --dist loadfile --no-loadscope-reorder -m "not long" $(ARGS)
 
-test-long: setup ## the tests that take minutes: killed sweeps and scorings, machines that share a bucket
+test-long: setup ## the tests that take minutes: kills of runs, workers, sweeps and scorings, a shared bucket
 	$(VENV)/bin/python -m pytest -m long $(ARGS)
 
 lint: setup ## ruff, codespell, mypy, hadolint and the schema of compose.yaml, as before each commit

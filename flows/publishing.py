@@ -4,6 +4,7 @@ from datetime import UTC, datetime
 
 from prefect.artifacts import create_link_artifact, create_markdown_artifact, create_table_artifact
 from prefect.runtime import flow_run
+from prefect.utilities.urls import url_for
 
 from configs.schema import Config
 from configs.sweep import SweepConfig
@@ -45,7 +46,8 @@ def emit_decision(model: str, version: str, outcome: str, reason: str, link: str
     """
     event = DECISION_EVENTS.get(outcome)
     if event is not None:
-        emit_model_event(event, model, {"version": version, "reason": reason, "link": link or flow_run.ui_url or ""})
+        page = link or url_for("flow-run", obj_id=flow_run.id) or ""
+        emit_model_event(event, model, {"version": version, "reason": reason, "link": page})
 
 
 def publish_result(result: RunResult, config: Config) -> None:

@@ -62,6 +62,7 @@ def test_what_cannot_be_run_is_refused_at_once(command, options, line):
         command("sweep", "--config", "sample", *options)
 
 
+@pytest.mark.long
 def test_the_same_values_give_the_same_figures_on_every_runner(run_trials, configure):
     config = configure("training.epochs=1")
     runners = {"alone": ("threads", 1), "threads": ("threads", 2), "processes": ("processes", 2)}

@@ -141,6 +141,7 @@ def champion(name):
     return read_aliases(name).get("champion")
 
 
+@pytest.mark.long
 def test_runs_are_served_and_worked_and_none_outlives_a_kill(client, start, configure, tmp_path):
     """All in one test, so that its waits overlap: a lease alone lasts a minute."""
     watch = Watch(client)
