@@ -5,7 +5,7 @@ from prefect.runtime import flow_run
 
 from configs.monitoring import Comparison, DataSource, MonitoringConfig
 from flows.events import DRIFT_DETECTED, emit_model_event
-from flows.publishing import publish_drift
+from flows.publishing import flow_run_page, publish_drift
 from flows.recovery import prefect_tags, recover_killed_runs
 from tasks.handles import Drift
 from tasks.monitoring.report import write_report
@@ -43,6 +43,6 @@ def monitoring(model: str, reviews: DataSource, monitoring: MonitoringConfig = U
         record(drift, found, report, stages, run)
         publish_drift(drift, report, run)
     if drift.outcome == "drift":
-        told = {"version": drift.version, "sentence": drift.sentence, "link": run.url or flow_run.ui_url or ""}
+        told = {"version": drift.version, "sentence": drift.sentence, "link": run.url or flow_run_page()}
         emit_model_event(DRIFT_DETECTED, model, told)
     return drift

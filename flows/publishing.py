@@ -34,6 +34,12 @@ def name_watching_run() -> str:
     return f"{config.registered_model} watching {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
 
 
+def flow_run_page() -> str:
+    """Return the address of the present flow run's page, or "" where no server shows it."""
+    # Not `flow_run.ui_url`, which names a path that the UI has no more (3.8.8).
+    return url_for("flow-run", obj_id=flow_run.id) or ""
+
+
 def emit_decision(model: str, version: str, outcome: str, reason: str, link: str | None = None) -> None:
     """Tell the Prefect server what was decided on a version, where that is more than to keep the champion.
 
@@ -46,8 +52,7 @@ def emit_decision(model: str, version: str, outcome: str, reason: str, link: str
     """
     event = DECISION_EVENTS.get(outcome)
     if event is not None:
-        page = link or url_for("flow-run", obj_id=flow_run.id) or ""
-        emit_model_event(event, model, {"version": version, "reason": reason, "link": page})
+        emit_model_event(event, model, {"version": version, "reason": reason, "link": link or flow_run_page()})
 
 
 def publish_result(result: RunResult, config: Config) -> None:
