@@ -40,24 +40,21 @@ from tasks.errors import ConfigError
 
 ANCHOR = datetime(2020, 1, 1, tzinfo=UTC)
 """Intervals are counted from here, so that a new deployment does not shift them: every 3600 s is on the hour."""
-
-
 FLOWS = (retraining, watching, scoring, monitoring, sweep, recovery)
 
 
 class Planned(NamedTuple):
-    """A flow as it is to be deployed; with a `collision` strategy, one run of it at a time.
+    """A flow as it is to be deployed for a registered model, whose name it gets.
 
-    A run that has its turn and is not running after `grace_seconds` loses it.
+    With a `collision` strategy it has one run at a time, which loses its turn if it is not running after `grace_seconds`.
     """
 
     flow: Flow[..., Any]
-    name: str
+    model: str
     parameters: Mapping[str, Any]
     timetable: Timetable | None
     collision: CollisionStrategy | None
     grace_seconds: int = 300
-    tags: tuple[str, ...] = ()
 
 
 def plan_deployments(config: Config, schedule: ScheduleConfig) -> list[Planned]:
@@ -75,22 +72,22 @@ def plan_deployments(config: Config, schedule: ScheduleConfig) -> list[Planned]:
     searched = {**trained, "sweep": {**study.model_dump(mode="json"), "name": _study_name(model, study.name)}}
     collision = schedule.training.collision_strategy
     planned = [
-        Planned(retraining, model, trained, schedule.training.timetable, collision, tags=(model,)),
-        Planned(scoring, model, scored, schedule.scoring.timetable, None, tags=(model,)),
-        Planned(monitoring, model, {"model": model, **compared}, schedule.monitoring.timetable, None, tags=(model,)),
-        Planned(sweep, model, searched, None, "ENQUEUE", tags=(model,)),
+        Planned(retraining, model, trained, schedule.training.timetable, collision),
+        Planned(scoring, model, scored, schedule.scoring.timetable, None),
+        Planned(monitoring, model, {"model": model, **compared}, schedule.monitoring.timetable, None),
+        Planned(sweep, model, searched, None, "ENQUEUE"),
         # One that was killed before it ran must not hold up those that follow.
-        Planned(recovery, model, {}, _every(schedule.recovery.every_seconds), "CANCEL_NEW", grace_seconds=60, tags=(model,)),
+        Planned(recovery, model, {}, _every(schedule.recovery.every_seconds), "CANCEL_NEW", grace_seconds=60),
     ]
     if schedule.watching is not None:
         watched = {**trained, "settle_seconds": schedule.watching.settle_seconds}
         every = _every(schedule.watching.every_seconds)
-        planned.append(Planned(watching, model, watched, every, "CANCEL_NEW", grace_seconds=60, tags=(model,)))
+        planned.append(Planned(watching, model, watched, every, "CANCEL_NEW", grace_seconds=60))
     return planned
 
 
 def build_deployment(planned: Planned, version: str) -> RunnerDeployment:
-    """Return a deployment that the process which calls `prefect.serve` carries out.
+    """Return a deployment that the process which calls `flows.serving.serve` carries out.
 
     Raises:
         ConfigError: the timetable's cron line is none.
@@ -102,10 +99,10 @@ def build_deployment(planned: Planned, version: str) -> RunnerDeployment:
     )
     deployment = RunnerDeployment.from_flow(
         planned.flow,
-        name=planned.name,
+        name=planned.model,
         schedules=[_prefect_schedule(planned.timetable)] if planned.timetable else [],
         parameters=dict(planned.parameters),
-        tags=[RUN_TAG, *planned.tags],
+        tags=[RUN_TAG, planned.model],
         version=version,
         concurrency_limit=limit,
         entrypoint_type=EntrypointType.MODULE_PATH,
@@ -142,7 +139,7 @@ def withdraw_unplanned(model: str, planned: Iterable[Planned]) -> list[str]:
     """Delete the deployments of a model that an earlier schedule planned and this one does not, and return their names."""
     gone = []
     with get_client(sync_client=True) as client:
-        for name in {f"{one.name}/{model}" for one in FLOWS} - {f"{one.flow.name}/{one.name}" for one in planned}:
+        for name in {f"{one.name}/{model}" for one in FLOWS} - {f"{one.flow.name}/{one.model}" for one in planned}:
             with suppress(ObjectNotFound):
                 client.delete_deployment(client.read_deployment_by_name(name).id)
                 gone.append(name)
