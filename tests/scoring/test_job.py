@@ -335,37 +335,20 @@ def test_a_url_is_written_whole_or_not_at_all(tmp_path):
     assert rows(tmp_path / "again.csv")[0]["model_version"] == "model/3"
 
 
-@pytest.fixture(scope="module")
-def bucket():
-    """A bucket on a real S3 server, by its client."""
+def test_a_bucket_has_the_output_when_it_is_complete_and_no_upload_is_left_open(tmp_path, s3_bucket):
     import boto3
-    from moto.server import ThreadedMotoServer
 
-    server = ThreadedMotoServer(ip_address="127.0.0.1", port=0, verbose=False)
-    server.start()
-    host, port = server.get_host_and_port()
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("AWS_ENDPOINT_URL", f"http://{host}:{port}")
-        patch.setenv("AWS_ACCESS_KEY_ID", "test")
-        patch.setenv("AWS_SECRET_ACCESS_KEY", "test")
-        patch.setenv("AWS_DEFAULT_REGION", "us-east-1")
-        client = boto3.client("s3")
-        client.create_bucket(Bucket="reviews")
-        yield client
-    server.stop()
-
-
-def test_a_bucket_has_the_output_when_it_is_complete_and_no_upload_is_left_open(tmp_path, bucket):
+    client, bucket = boto3.client("s3"), s3_bucket.removeprefix("s3://")
     source = write(tmp_path / "in.csv", FRAME)
     with pytest.raises(Stopped):
-        run(source, "s3://reviews/new/out.csv", rows_per_part=10, stop_after=3)
-    assert bucket.list_objects_v2(Bucket="reviews")["KeyCount"] == 0
-    assert "Uploads" not in bucket.list_multipart_uploads(Bucket="reviews")
-    run(source, "s3://reviews/new/out.csv")
-    body = bucket.get_object(Bucket="reviews", Key="new/out.csv")["Body"].read()
+        run(source, f"{s3_bucket}/new/out.csv", rows_per_part=10, stop_after=3)
+    assert client.list_objects_v2(Bucket=bucket)["KeyCount"] == 0
+    assert "Uploads" not in client.list_multipart_uploads(Bucket=bucket)
+    run(source, f"{s3_bucket}/new/out.csv")
+    body = client.get_object(Bucket=bucket, Key="new/out.csv")["Body"].read()
     assert len(body.split(b"model/3")) == len(TEXTS) + 1
-    assert "Uploads" not in bucket.list_multipart_uploads(Bucket="reviews")
+    assert "Uploads" not in client.list_multipart_uploads(Bucket=bucket)
     with pytest.raises(InputError, match="there is no bucket none"):
         run(source, "s3://none/out.csv")
-    run("s3://reviews/new/out.csv", tmp_path / "again.parquet", prefix="again_")
+    run(f"{s3_bucket}/new/out.csv", tmp_path / "again.parquet", prefix="again_")
     assert pq.read_table(tmp_path / "again.parquet")["model_version"].to_pylist() == ["model/3"] * len(TEXTS)
