@@ -4,7 +4,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-long lint format bench lock ui clean
+.PHONY: help setup train test test-long faults lint format bench lock ui clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -29,6 +29,9 @@ test: lint ## lint, types and all tests but the long ones: make test ARGS="-k pa
 
 test-long: setup ## the tests that take minutes: kills of runs, workers, sweeps and scorings, a shared bucket
 	$(VENV)/bin/python -m pytest -m long $(ARGS)
+
+faults: setup ## inject every fault for real, and print a table of what was survived
+	$(VENV)/bin/python -m pytest --numprocesses 2 --dist loadfile --no-loadscope-reorder -m fault $(ARGS)
 
 lint: setup ## ruff, codespell, mypy, hadolint and the schema of compose.yaml, as before each commit
 	$(VENV)/bin/ruff format --check --quiet . || { echo "make format would mend that"; exit 1; }

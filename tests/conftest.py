@@ -19,7 +19,42 @@ def pytest_configure(config):
 
 def pytest_collection_modifyitems(items):
     """Tests that start processes and servers come first, so that no worker is left with a long one at the end."""
-    items.sort(key=lambda item: item.path.parent.name not in ("integration", "flows"))
+    items.sort(key=lambda item: item.path.parent.name not in ("integration", "flows", "faults"))
+
+
+@pytest.fixture(autouse=True)
+def _fault_of_the_table(request, record_property):
+    """The fault that the mark `fault` names goes into the test's report, for `pytest_terminal_summary`."""
+    if mark := request.node.get_closest_marker("fault"):
+        record_property("fault", mark.args[0])
+
+
+@pytest.fixture
+def tries(record_property):
+    """Tell how often a test has injected its fault so far, and how often it was survived; without it, a test is one try."""
+
+    def tell(injected, survived):
+        record_property("tries", (injected, survived))
+
+    return tell
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print what became of each fault that was injected."""
+    counts = {}
+    for report in (report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])):
+        told = dict(report.user_properties)
+        if "fault" in told and (report.when == "call" or report.failed):
+            injected, survived = told.get("tries", (1, int(report.passed)))
+            before = counts.get(told["fault"], (0, 0))
+            counts[told["fault"]] = (before[0] + injected, before[1] + survived)
+    if not counts:
+        return
+    width = max(map(len, counts))
+    terminalreporter.section("faults")
+    terminalreporter.line(f"{'fault':<{width}}  tries  survived  lost")
+    for fault, (injected, survived) in sorted(counts.items()):
+        terminalreporter.line(f"{fault:<{width}}  {injected:>5}  {survived:>8}  {injected - survived:>4}")
 
 
 @pytest.fixture(autouse=True)
@@ -116,6 +151,32 @@ def prefect_api():
 
     with prefect_test_harness(server_startup_timeout=120):
         yield
+
+
+@pytest.fixture(scope="session")
+def prefect_server(tmp_path_factory):
+    """A real Prefect server on SQLite, with the services that schedule runs and act on events: its API's address."""
+    from flows.servers import await_answer, free_port, running_server
+
+    folder = tmp_path_factory.mktemp("prefect-server")
+    port = free_port()
+    settings = {
+        "PREFECT_HOME": str(folder),
+        "PREFECT_SERVER_SERVICES_SCHEDULER_LOOP_SECONDS": "2",
+        "PREFECT_SERVER_SERVICES_REPOSSESSOR_LOOP_SECONDS": "2",
+        "PREFECT_SERVER_DEPLOYMENTS_CONCURRENCY_SLOT_WAIT_SECONDS": "2",
+        "PREFECT_SERVER_CONCURRENCY_LEASE_STORAGE": "prefect.server.concurrency.lease_storage.filesystem",
+    }
+    server_command = ["prefect", "server", "start", "--host", "127.0.0.1", "--port", str(port)]
+    with running_server("Prefect", server_command, port, "/api/health", folder, settings) as server:
+        await_answer(server)
+        yield f"{server.url}/api"
+
+
+@pytest.fixture
+def server_environment(prefect_server, tmp_path):
+    """The environment of a process that works with the real Prefect server, in a workspace of its own."""
+    return {**os.environ, "PREFECT_API_URL": prefect_server, "REPRISE_HOME": str(tmp_path / ".reprise"), "COLUMNS": "200"}
 
 
 @pytest.fixture(scope="session")
