@@ -13,20 +13,13 @@ from tasks.evaluation.task import choose_gate_rows, evaluate
 from tasks.ingestion.task import ingest
 from tasks.monitoring.task import keep_reference
 from tasks.padding.task import pad_reviews
+from tasks.recording import log_datasets, log_evaluation, log_padding, log_training, log_validation
 from tasks.registration.load_check import FreshProcess
 from tasks.registration.sealing import refuse_opening
 from tasks.registration.task import decide, publish, record, register
 from tasks.report import RunResult
 from tasks.stage import recorded_stages
-from tasks.tracking import (
-    REGISTERED_MODEL,
-    log_datasets,
-    log_evaluation,
-    log_padding,
-    log_training,
-    log_validation,
-    training_run,
-)
+from tasks.tracking import REGISTERED_MODEL, finishable_later, training_run
 from tasks.training.task import train
 from tasks.validation.task import validate_padded, validate_reviews
 from tasks.validation.verdict import require_passed
@@ -49,6 +42,7 @@ def training(config: Config, tags: Mapping[str, str] | None = None, force: bool 
         FreshProcess() as fresh,
         recorded_stages(force=force) as stages,
         training_run(config, name=flow_run.name, tags=run_tags) as run,
+        finishable_later(),
     ):
         reviews = ingest(config.data)
 

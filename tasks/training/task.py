@@ -6,8 +6,8 @@ import sys
 from pathlib import Path
 
 from configs.schema import ModelConfig, PaddingConfig, TrainingConfig
-from tasks import tracking
 from tasks.handles import PaddedReviews, TrackedRun, TrainedModel
+from tasks.recording import log_epoch
 from tasks.stage import stage
 from tasks.workspace import published
 
@@ -36,7 +36,7 @@ def train(
         model,
         training,
         verbosity=verbosity,
-        on_epoch=lambda epoch, figures: tracking.log_epoch(run, epoch, figures),
+        on_epoch=lambda epoch, figures: log_epoch(run, epoch, figures),
     )
     folder = Path(run.folder) / "training"
     with published(folder) as draft:
