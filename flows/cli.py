@@ -25,7 +25,7 @@ from flows import (
     scoring_commands,
     sweep_commands,
 )
-from flows.configuring import resolve_config
+from flows.configuring import resolve_config, resolve_unfinished
 from flows.options import AsJson, Model
 from flows.starting import EVALUATION_IMPORTS, TRAINING_IMPORTS, running_prefect
 from flows.terminal import (
@@ -34,6 +34,7 @@ from flows.terminal import (
     out,
     print_error,
     print_markdown,
+    print_notes,
     print_result,
     print_table,
     print_warning,
@@ -63,15 +64,18 @@ def main() -> None:
         if debug:
             traceback.print_exc()
         print_error(str(error))
+        print_notes(error)
         sys.exit(2 if isinstance(error, InputError) else 1)
-    except KeyboardInterrupt:
+    except KeyboardInterrupt as error:
         err.print("stopped")
+        print_notes(error)
         sys.exit(130)
     except Exception as error:
         if debug:
             traceback.print_exc()
         first_line = next(iter(str(error).strip().splitlines()), "no message")
         print_error(f"{type(error).__name__}: {first_line}; --debug shows where")
+        print_notes(error)
         sys.exit(1)
 
 
@@ -89,15 +93,18 @@ def train(
     data: Annotated[str | None, typer.Option(help="Reviews: an .npz, a folder, a table, or an fsspec URL of one.")] = None,
     set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, as often as needed.")] = None,
     report: Annotated[str | None, typer.Option(help="Write the run as JSON to this file or fsspec URL.")] = None,
-    force: Annotated[bool, typer.Option("--force", help="Run every stage, also those whose result is there.")] = False,
+    force: Annotated[bool, typer.Option("--force", help="Begin anew, and run every stage, also those with a result.")] = False,
+    resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was cut off, or not at all.")] = False,
 ) -> None:
-    """Train, evaluate and register a model.
+    """Train, evaluate and register a model; a training that was cut off goes on when the same is started again.
 
     Without --config: IMDB if it can be had, otherwise a generated sample, and the first and last line say which.
 
     Example: reprise train --data reviews.csv --set training.epochs=3 --report run.json
     """
-    resolved, note = resolve_config(config, data, set_ or [])
+    if resume and force:
+        raise InputError("--resume goes on with a training and --force begins it anew: give one of them")
+    resolved, note = (resolve_unfinished if resume else resolve_config)(config, data, set_ or [])
     if report is not None:
         from tasks.storage import require_writable
 
@@ -109,7 +116,7 @@ def train(
     with running_prefect("flows.training", ahead=(*TRAINING_IMPORTS, *EVALUATION_IMPORTS)):
         from flows.training import training
 
-        result = training(resolved, tags={"data.note": note}, force=force)
+        result = training(resolved, tags={"data.note": note}, force=force, resume=resume)
     print_result(result)
     if report is not None:
         from tasks.report import write_json

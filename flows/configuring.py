@@ -38,6 +38,24 @@ def resolve_config(name: str | None, data: str | None, assignments: list[str]) -
     return config, _describe_data(config.data, asked=name is not None or data is not None)
 
 
+def resolve_unfinished(name: str | None, data: str | None, assignments: list[str]) -> "tuple[Config, str]":
+    """Return what `resolve_config` does, of a training that was cut off: of the last one where no argument says which.
+
+    Raises:
+        InputError: there is none, or what it depends on has changed.
+        ConfigError: a key, type or value is wrong.
+        DataError: `data` names nothing that can be read, or the training's source is missing.
+        DownloadError: the source's host did not answer.
+    """
+    from tasks.unfinished import require_unfinished
+
+    if name is None and data is None and not assignments:
+        config = require_unfinished(None)
+        return config, _describe_data(config.data, asked=True)
+    config, note = resolve_config(name, data, assignments)
+    return require_unfinished(config), note
+
+
 def _describe_data(data: "DataConfig", *, asked: bool) -> str:
     if data.source == "imdb":
         return "Data: the official IMDB reviews."

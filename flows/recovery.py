@@ -11,12 +11,12 @@ from prefect.states import Crashed
 
 from flows.servers import lasting_prefect_api
 from tasks.errors import RegistryError
-from tasks.tracking import end_abandoned_runs, end_lost_run, find_running_runs
+from tasks.tracking import FLOW_RUN, end_abandoned_runs, end_lost_run, find_running_runs
 
 logger = logging.getLogger("reprise.recovery")
 
-FLOW_RUN, SERVER = "prefect.flow_run_id", "prefect.api"
-"""Tags of an MLflow run: its Prefect run, and the address of the Prefect server that knows it."""
+SERVER = "prefect.api"
+"""The tag of an MLflow run that holds the address of the Prefect server that knows its Prefect run."""
 
 
 @flow(name="recovery", flow_run_name="recovery")

@@ -66,6 +66,12 @@ def print_warning(message: str) -> None:
     err.print(f"[yellow]warning:[/] {escape(message)}", soft_wrap=True)
 
 
+def print_notes(error: BaseException) -> None:
+    """Print to standard error what was added to an error on its way, a line each."""
+    for note in getattr(error, "__notes__", ()):
+        err.print(note, soft_wrap=True, markup=False)
+
+
 def print_markdown(text: str) -> None:
     """Print Markdown: laid out on a terminal, as it is where it goes to a file or another program."""
     if out.is_terminal:

@@ -18,21 +18,26 @@ from tasks.registration.load_check import FreshProcess
 from tasks.registration.sealing import refuse_opening
 from tasks.registration.task import decide, publish, record, register
 from tasks.report import RunResult
+from tasks.resumption import resumable_run
 from tasks.stage import recorded_stages
-from tasks.tracking import REGISTERED_MODEL, finishable_later, training_run
+from tasks.tracking import REGISTERED_MODEL
 from tasks.training.task import train
+from tasks.unfinished import keep_source
 from tasks.validation.task import validate_padded, validate_reviews
 from tasks.validation.verdict import require_passed
 
 
 @flow(name="training", flow_run_name=name_training_run)
-def training(config: Config, tags: Mapping[str, str] | None = None, force: bool = False) -> RunResult:
+def training(config: Config, tags: Mapping[str, str] | None = None, force: bool = False, resume: bool = False) -> RunResult:
     """Train, evaluate and register one model, and make it champion if the gate lets it.
+
+    A training that was cut off is gone on with where this one would be the same.
 
     Args:
         config: all that the run depends on.
         tags: further tags of the MLflow run.
-        force: run every stage, also those whose result is there.
+        force: begin anew, and run every stage, also those whose result is there.
+        resume: go on with a training that was cut off, or not at all.
     """
     recover_killed_runs()
     refuse_opening(config.registered_model, config.evaluation.audit_fraction)
@@ -41,10 +46,10 @@ def training(config: Config, tags: Mapping[str, str] | None = None, force: bool 
         only_training(config.registered_model),
         FreshProcess() as fresh,
         recorded_stages(force=force) as stages,
-        training_run(config, name=flow_run.name, tags=run_tags) as run,
-        finishable_later(),
+        resumable_run(config, name=flow_run.name, tags=run_tags, force=force, resume=resume) as run,
     ):
         reviews = ingest(config.data)
+        keep_source(run, reviews)
 
         validation = validate_reviews(reviews, config.validation)
         log_datasets(run, reviews, validation)
@@ -66,7 +71,7 @@ def training(config: Config, tags: Mapping[str, str] | None = None, force: bool 
 
         reference = keep_reference(padded, evaluation, gate_rows, config.evaluation.threshold, run)
         version = register(model, evaluation, padded, reviews, gate_rows, reference, config, run, fresh)
-        decision = decide(version.name, version.version, reviews, gate_rows, config, f"training {flow_run.name}")
+        decision = decide(version.name, version.version, reviews, gate_rows, config, f"training {flow_run.name}", run)
 
         result = RunResult(run, reviews, validation, padded, gate_rows, model, evaluation, version, decision, stages)
         record(result, config)

@@ -88,7 +88,7 @@ class PaddedReviews(StageOutput):
 class TrackedRun(Handle):
     """An MLflow run in progress: where it is recorded, and the local folder for what it makes.
 
-    `url` is None where MLflow is not a server.
+    `url` is None where MLflow is not a server; `resumed` tells that it was cut off before, and now goes on.
     """
 
     run_id: str
@@ -97,6 +97,7 @@ class TrackedRun(Handle):
     name: str
     folder: str
     url: str | None
+    resumed: bool = False
 
 
 class TrainedModel(StageOutput):

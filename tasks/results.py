@@ -21,6 +21,8 @@ from tasks.workspace import home, in_use, is_in_use, is_whole, remove_unused
 HANDLE_FILE = "handle.json"
 LEFTOVER_AGE = timedelta(days=1)
 RUNS = "runs"
+UNFINISHED = "unfinished.json"
+"""The file in a run's folder by which a training that was cut off is found and gone on with."""
 logger = logging.getLogger("reprise.results")
 
 _elsewhere: ContextVar[Path | None] = ContextVar("elsewhere", default=None)

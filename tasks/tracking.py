@@ -7,7 +7,8 @@ import re
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import ExitStack, closing, contextmanager
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
+from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, Protocol
 
@@ -18,11 +19,12 @@ os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when MLflow is
 import mlflow  # noqa: TID251
 import yaml
 from mlflow import MlflowClient  # noqa: TID251
-from mlflow.entities import RunStatus  # noqa: TID251
+from mlflow.entities import LifecycleStage, Run, RunStatus, RunTag  # noqa: TID251
 from mlflow.exceptions import MlflowException  # noqa: TID251
 from mlflow.protos.databricks_pb2 import (  # noqa: TID251
     PERMISSION_DENIED,
     RESOURCE_ALREADY_EXISTS,
+    RESOURCE_DOES_NOT_EXIST,
     TEMPORARILY_UNAVAILABLE,
     UNAUTHENTICATED,
     ErrorCode,
@@ -45,7 +47,7 @@ from tasks.delivery import Delivery, batches, may_pass, milliseconds_now, send
 from tasks.errors import JournalError, RegistryError, RepriseError, TrialPruned
 from tasks.handles import TrackedRun
 from tasks.journal import JOURNAL, Ended, Journal, Line, Metrics, Params, Text, read_undelivered, write_delivered
-from tasks.results import RUNS
+from tasks.results import RUNS, UNFINISHED
 from tasks.workspace import home, in_use, is_in_use
 
 logger = logging.getLogger("reprise.tracking")
@@ -56,7 +58,18 @@ DATABASE_SECONDS = 90
 """So long a database that is locked, or just being restarted, is waited for where nothing is lost by waiting."""
 REGISTERED_MODEL = "registered_model"
 """The tag of the runs that train a candidate for a registered model."""
+FLOW_RUN, EARLIER_FLOW_RUNS = "prefect.flow_run_id", "prefect.earlier_flow_run_ids"
+"""Tags of an MLflow run: its Prefect run, and those that it was cut off in."""
 _deliveries: dict[str, Delivery] = {}
+
+
+class Standing(Enum):
+    """What MLflow has of a run that was cut off; all but the first come before its address in a sentence."""
+
+    CAN_GO_ON = ""
+    FINISHED = "is finished in MLflow at"
+    DELETED = "is deleted in MLflow at"
+    UNKNOWN = "is not known to MLflow at"
 
 
 class RecordedConfig(Protocol):
@@ -215,17 +228,25 @@ def every_page(search: Callable[..., Any], *arguments: object) -> Iterator[Any]:
 
 @contextmanager
 def training_run(
-    config: RecordedConfig, *, name: str, tags: Mapping[str, str], parent: TrackedRun | None = None
+    config: RecordedConfig,
+    *,
+    name: str,
+    tags: Mapping[str, str],
+    parent: TrackedRun | None = None,
+    reopened: str | None = None,
+    during: Callable[[Path], AbstractContextManager[object]] = nullcontext,
 ) -> Iterator[TrackedRun]:
-    """Yield a new MLflow run with the configuration and its circumstances recorded.
+    """Yield an MLflow run with the configuration and its circumstances recorded.
 
     The run ends FINISHED with the block, FAILED with its error as the tag `error`, or KILLED by an interrupt or a pruner.
 
     Args:
         config: what is recorded as the run's parameters.
-        name: the run's.
+        name: a new run's.
         tags: further tags.
         parent: the run that this one is shown below.
+        reopened: the id of a run that was cut off and is gone on with; without it, the run is new.
+        during: what to hold, given the run's folder, from the moment that the folder is in use until the run has ended.
 
     Raises:
         RegistryError: MLflow could not be reached, or refused.
@@ -241,13 +262,17 @@ def training_run(
             client.get_run(parent.run_id)  # a worker elsewhere may have been told of another store, or of none
             all_tags[MLFLOW_PARENT_RUN_ID] = parent.run_id
         experiment_id = ensure_experiment(client, config.experiment)
-        run_id = client.create_run(experiment_id, run_name=name, tags=all_tags).info.run_id
+        if reopened is None:
+            run_id = client.create_run(experiment_id, run_name=name, tags=all_tags).info.run_id
+        else:
+            run_id, name = reopened, _reopen_run(client, reopened, all_tags)
     with ExitStack() as held:
         delivery = None
         try:
             folder = run_folder(run_id)
             folder.mkdir(parents=True, exist_ok=True)
             held.enter_context(in_use(folder))
+            held.enter_context(during(folder))
             delivery = held.enter_context(_delivering(client, run_id, folder))
             held.enter_context(_system_metrics(run_id, delivery, config.tracking))
             tree = config.model_dump(mode="json")
@@ -260,6 +285,7 @@ def training_run(
                 name=name,
                 folder=str(folder),
                 url=run_link(experiment_id, run_id),
+                resumed=reopened is not None,
             )
             # In the block: a run whose folder nobody holds, and that has not ended, counts as killed.
             total = {"seconds/total": time.perf_counter() - start}
@@ -340,20 +366,58 @@ def _end_otherwise(
         logger.error("run %s could not be ended as %s: %s", run_id, status, unreachable)
 
 
+def find_standing(run_id: str) -> Standing:
+    """Tell whether a run that was cut off can go on.
+
+    Raises:
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    client = connect()
+    with reaching_mlflow():
+        try:
+            info = client.get_run(run_id).info
+        except MlflowException as error:
+            if error.error_code == ErrorCode.Name(RESOURCE_DOES_NOT_EXIST):
+                return Standing.UNKNOWN
+            raise
+    if info.lifecycle_stage != LifecycleStage.ACTIVE:
+        return Standing.DELETED
+    return Standing.FINISHED if info.status == RunStatus.to_string(RunStatus.FINISHED) else Standing.CAN_GO_ON
+
+
+def _reopen_run(client: MlflowClient, run_id: str, tags: Mapping[str, str]) -> str:
+    """Have a run that was cut off be RUNNING again, with the tags of what goes on with it, and return its name."""
+    run = client.get_run(run_id)
+    before = run.data.tags
+    flow_runs = [before[tag] for tag in (EARLIER_FLOW_RUNS, FLOW_RUN) if tag in before]
+    earlier = {EARLIER_FLOW_RUNS: " ".join(flow_runs)} if flow_runs else {}
+    client.log_batch(run_id, tags=[RunTag(key, value) for key, value in {**tags, **earlier}.items()])
+    client.update_run(run_id, RunStatus.to_string(RunStatus.RUNNING))
+    if "error" in before:
+        client.delete_tag(run_id, "error")
+    return str(run.info.run_name)
+
+
 def find_running_runs() -> dict[str, dict[str, str]]:
     """Return the tags of all runs that are RUNNING, by their id; without those that have only just begun.
 
     Raises:
         RegistryError: MLflow could not be reached, or refused.
     """
+    return {run.info.run_id: dict(run.data.tags) for run in _list_running() if not _only_just_began(run)}
+
+
+def _list_running() -> list[Run]:
     client = connect()
-    # A run that began just now may not have come to lock its folder yet.
-    begun = int((time.time() - STARTING_SECONDS) * 1000)
-    condition = f"attributes.status = 'RUNNING' and attributes.start_time < {begun}"
     with reaching_mlflow():
         experiments = [experiment.experiment_id for experiment in every_page(client.search_experiments)]
-        found = every_page(client.search_runs, experiments, condition)
-        return {run.info.run_id: dict(run.data.tags) for run in found}
+        return list(every_page(client.search_runs, experiments, "attributes.status = 'RUNNING'"))
+
+
+def _only_just_began(run: Run) -> bool:
+    """Tell whether a run may not have come to lock its folder yet, which it does before it marks it."""
+    young = run.info.start_time > (time.time() - STARTING_SECONDS) * 1000
+    return young and not (run_folder(run.info.run_id) / UNFINISHED).is_file()
 
 
 def end_abandoned_runs() -> list[dict[str, str]]:

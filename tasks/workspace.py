@@ -61,6 +61,16 @@ def published(folder: Path) -> Iterator[Path]:
         shutil.rmtree(draft, ignore_errors=True)
 
 
+def write_whole(path: Path, text: str) -> None:
+    """Write a text file in UTF-8; whoever reads it sees what it was before, or all of it."""
+    draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    try:
+        draft.write_text(text, encoding="utf-8")
+        draft.replace(path)
+    finally:
+        draft.unlink(missing_ok=True)
+
+
 def describe_files(folder: Path) -> dict[str, tuple[int, str]]:
     """Return the size in bytes and the sha256 (hex) of each file below a folder, by its path there."""
     files = sorted(path for path in folder.rglob("*") if path.is_file())

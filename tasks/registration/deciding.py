@@ -2,6 +2,7 @@
 
 import logging
 import math
+from pathlib import Path
 
 from tenacity import Retrying, before_sleep_log, retry_if_exception_type, stop_after_attempt
 
@@ -22,17 +23,27 @@ from tasks.registration.champion_line import champion_line, mark_candidates
 from tasks.registration.comparing import audit_version, compare_versions
 from tasks.registration.gate import judge
 from tasks.registration.identity import version_digests
-from tasks.registration.ledger import Draft, count_decisions, read_ledger
+from tasks.registration.ledger import Draft, count_decisions, find_gate_entry, read_ledger
 from tasks.registration.model_files import verified_model
 from tasks.registration.noise import read_noise
 from tasks.registration.promotion import promote, read_base, record
 from tasks.registration.versions import CHALLENGER, CHAMPION, VersionDetails, find_version, record_decision
+from tasks.workspace import write_whole
 
 ATTEMPTS = 3
 logger = logging.getLogger("reprise.registration")
 
 
-def decide_on(name: str, version: str, *, reviews: Reviews, gate_rows: GateRows, config: Config, actor: str | None) -> Decision:
+def decide_on(
+    name: str,
+    version: str,
+    *,
+    reviews: Reviews,
+    gate_rows: GateRows,
+    config: Config,
+    actor: str | None,
+    kept: Path | None = None,
+) -> Decision:
     """Compare a version with the champion on the gate rows, and promote it if the gate lets it.
 
     Where another version becomes champion meanwhile, it is compared with that one. What stops the gate is entered in the
@@ -45,6 +56,8 @@ def decide_on(name: str, version: str, *, reviews: Reviews, gate_rows: GateRows,
         gate_rows: the rows that decide.
         config: of the version.
         actor: what asks, where it is not the user.
+        kept: a file that the decision is kept in before it is carried out. Where it is there and the ledger has the decision
+            on the version, that is not taken again, and what is left of it is done.
 
     Raises:
         GateClosed: the champion is gone, its alias was moved by hand, or the ledger is damaged.
@@ -63,7 +76,7 @@ def decide_on(name: str, version: str, *, reviews: Reviews, gate_rows: GateRows,
         reraise=True,
     )
     try:
-        decision: Decision = retrying(_decide, challenger, reviews, gate_rows, config, actor)
+        decision = _find_decided(challenger, kept) or retrying(_decide, challenger, reviews, gate_rows, config, actor, kept)
     except (GateClosed, ModelMismatch, DataError, StaleBase, RegistryError) as error:
         if not isinstance(error, UnsettledAlias):
             _refuse(challenger, error, actor, gate_rows)
@@ -72,13 +85,35 @@ def decide_on(name: str, version: str, *, reviews: Reviews, gate_rows: GateRows,
     if decision.outcome == "promote":
         audit = audit_version(challenger, reviews, gate_rows, config.registration.gate.confidence)
         if audit is not None:
-            _enter_audit(challenger, audit, actor, gate_rows)
+            audited = kept and any((entry.version, entry.action) == (version, "audit") for entry in read_ledger(name))
+            if not audited:
+                _enter_audit(challenger, audit, actor, gate_rows)
             decision = decision.model_copy(update={"audit": audit})
             record_decision(name, version, decision)
     return decision
 
 
-def _decide(challenger: VersionDetails, reviews: Reviews, gate_rows: GateRows, config: Config, actor: str | None) -> Decision:
+def _find_decided(challenger: VersionDetails, kept: Path | None) -> Decision | None:
+    if kept is None or not kept.is_file():
+        return None
+    name, version = challenger.summary.name, challenger.summary.version
+    decision = Decision.model_validate_json(kept.read_text(encoding="utf-8"))
+    entry = find_gate_entry(read_ledger(name), version)
+    if entry is None or entry.outcome != decision.outcome:  # cut off before it was entered, or decided again by hand since
+        return None
+    read_base(name)  # a promotion that was cut off before the alias was set is finished there
+    logger.info("the gate has decided on %s version %s: %s", name, version, entry.outcome)
+    return decision
+
+
+def _decide(
+    challenger: VersionDetails,
+    reviews: Reviews,
+    gate_rows: GateRows,
+    config: Config,
+    actor: str | None,
+    kept: Path | None,
+) -> Decision:
     name, version = challenger.summary.name, challenger.summary.version
     base = read_base(name)
     if base.champion == version:
@@ -101,11 +136,14 @@ def _decide(challenger: VersionDetails, reviews: Reviews, gate_rows: GateRows, c
     figures = _figures(comparison) | {"confidence": config.registration.gate.confidence}
     digests = draft.digests | {"gate_config": config.registration.gate.digest()}
     draft = draft.model_copy(update={"figures": figures, "digests": digests})
+    decision = _decision(verdict, comparison, version, base.champion)
+    if kept is not None:
+        write_whole(kept, decision.model_dump_json())
     if verdict.outcome == "promote":
         promote(base, draft)
     else:
         record(draft)
-    return _decision(verdict, comparison, version, base.champion)
+    return decision
 
 
 def _refuse(challenger: VersionDetails, error: RepriseError, actor: str | None, gate_rows: GateRows) -> None:

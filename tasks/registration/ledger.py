@@ -240,6 +240,12 @@ def count_decisions(entries: Sequence[LedgerEntry], gate_sha256: str) -> int:
     return sum(entry.action == "gate" and entry.gate_sha256 == gate_sha256 and entry.outcome != "refused" for entry in entries)
 
 
+def find_gate_entry(entries: Sequence[LedgerEntry], version: str) -> LedgerEntry | None:
+    """Return the gate's last decision on a version, or None; a refusal decides nothing."""
+    decided = (one for one in reversed(entries) if one.version == version and one.action == "gate" and one.outcome != "refused")
+    return next(decided, None)
+
+
 def ensure_ledger(name: str) -> str:
     """Return the run of a registered model's ledger; make the model, or the ledger, where there is none.
 

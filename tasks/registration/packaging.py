@@ -56,3 +56,16 @@ def log_model(run: TrackedRun, model: TrainedModel, padded: PaddedReviews, *, th
             metadata={"weights_sha256": model.sha256, "python": sys.version.split()[0]},
         )
     return logged.model_id, f"models:/{logged.model_id}"
+
+
+def delete_logged_models(run: TrackedRun) -> None:
+    """Delete the models that a run logged before it was cut off; call it while none of them is registered.
+
+    Raises:
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    client = connect()
+    with reaching_mlflow():
+        found = client.search_logged_models([run.experiment_id], filter_string=f"source_run_id = '{run.run_id}'")
+        for logged in found:
+            client.delete_logged_model(logged.model_id)

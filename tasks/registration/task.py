@@ -1,11 +1,13 @@
 """The registration stages: register a version, decide what becomes of it, put a champion in place by hand, write the pages."""
 
 import logging
+from pathlib import Path
 from typing import Literal
 
 import numpy as np
 
 from configs.schema import Config, RegistrationConfig
+from tasks.errors import ModelMismatch
 from tasks.handles import (
     Decision,
     Evaluation,
@@ -23,13 +25,13 @@ from tasks.registration import by_hand
 from tasks.registration.load_check import FreshProcess, compare_scores, score_afresh
 from tasks.registration.manifest import hash_files, version_record
 from tasks.registration.model_files import downloaded_model
-from tasks.registration.packaging import log_model
+from tasks.registration.packaging import delete_logged_models, log_model
 from tasks.registration.pages import log_card, publish_pages
 from tasks.registration.promotion import Base
 from tasks.registration.reference import log_reference
 from tasks.registration.sealing import keep_sealed
 from tasks.registration.training_texts import log_training_texts
-from tasks.registration.versions import create_version
+from tasks.registration.versions import create_version, find_version_of, make_challenger
 from tasks.report import RunResult, headline, write_card, write_report
 from tasks.stage import stage
 from tasks.tracking import settle
@@ -51,13 +53,49 @@ def register(
 ) -> ModelVersion:
     """Log the model, prove in a fresh process that it gives the training's scores, and register it as challenger.
 
-    Nothing is registered before MLflow has all that the run has recorded so far.
+    Nothing is registered before MLflow has all that the run has recorded so far, and a run that had registered its version
+    when it was cut off registers no other.
 
     Raises:
-        ModelMismatch: the logged model cannot be loaded, or scores otherwise than in training.
+        ModelMismatch: the logged model cannot be loaded, or scores otherwise than in training; or the version that the run
+            has registered already has other weights.
+        GateClosed: the ledger is damaged.
         RegistryError: MLflow could not be reached, or refused.
     """
     settle(run.run_id, config.tracking.wait_seconds)
+    version = _find_registered(model, config, run) if run.resumed else None
+    if version is None:
+        version = _register_anew(model, evaluation, padded, reviews, gate_rows, reference, config, run, fresh)
+    make_challenger(version)
+    keep_sealed(version.name, config.evaluation.audit_fraction)
+    # Here and not at the run's end, which a run that fails at the gate does not reach: its version may be promoted later.
+    log_card(run, write_card(version, model, evaluation, padded, reviews, config))
+    return version
+
+
+def _find_registered(model: TrainedModel, config: Config, run: TrackedRun) -> ModelVersion | None:
+    version = find_version_of(config.registered_model, run)
+    if version is None:
+        delete_logged_models(run)
+    elif version.weights_sha256 != model.sha256:
+        raise ModelMismatch(
+            f"run {run.run_id} registered version {version.version} of {version.name} with the weights "
+            f"{version.weights_sha256}, and now has {model.sha256}: `reprise train --force` begins anew"
+        )
+    return version
+
+
+def _register_anew(
+    model: TrainedModel,
+    evaluation: Evaluation,
+    padded: PaddedReviews,
+    reviews: Reviews,
+    gate_rows: GateRows,
+    reference: ReviewProfile,
+    config: Config,
+    run: TrackedRun,
+    fresh: FreshProcess,
+) -> ModelVersion:
     model_id, model_uri = log_model(run, model, padded, threshold=config.evaluation.threshold, step=model.epochs_run)
     texts, expected = _sample_scores(evaluation, reviews, config.registration.load_check_rows)
     check = config.registration
@@ -82,21 +120,29 @@ def register(
         **log_training_texts(run, gate_rows),
         **log_reference(run, reference),
     }
-    version = create_version(
+    return create_version(
         config.registered_model, run, model_id=model_id, model_uri=model_uri, weights_sha256=model.sha256, tags=tags
     )
-    keep_sealed(version.name, config.evaluation.audit_fraction)
-    # Here and not at the run's end, which a run that fails at the gate does not reach: its version may be promoted later.
-    log_card(run, write_card(version, model, evaluation, padded, reviews, config))
-    return version
 
 
 @stage("decision")
-def decide(name: str, version: str, reviews: Reviews, gate_rows: GateRows, config: Config, actor: str | None) -> Decision:
-    """Have the gate compare a version with the champion, and carry out and enter what it says; see `decide_on`."""
+def decide(
+    name: str,
+    version: str,
+    reviews: Reviews,
+    gate_rows: GateRows,
+    config: Config,
+    actor: str | None,
+    run: TrackedRun | None = None,
+) -> Decision:
+    """Have the gate compare a version with the champion, and carry out and enter what it says; see `decide_on`.
+
+    Where `run` trained the version and was cut off after the decision, that stands.
+    """
     from tasks.registration.deciding import decide_on
 
-    return decide_on(name, version, reviews=reviews, gate_rows=gate_rows, config=config, actor=actor)
+    kept = None if run is None else Path(run.folder) / "decision.json"
+    return decide_on(name, version, reviews=reviews, gate_rows=gate_rows, config=config, actor=actor, kept=kept)
 
 
 @stage("proof")

@@ -9,7 +9,7 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_
 
 from tasks.errors import InputError
 from tasks.handles import Decision, ModelVersion, TrackedRun
-from tasks.registration.ledger import ensure_ledger, find_model, list_ledgers
+from tasks.registration.ledger import ensure_ledger, find_gate_entry, find_model, list_ledgers, read_ledger
 from tasks.tracking import connect, every_page, reaching_mlflow
 
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -63,7 +63,7 @@ def read_model_tags(name: str) -> dict[str, str]:
 def create_version(
     name: str, run: TrackedRun, *, model_id: str, model_uri: str, weights_sha256: str, tags: Mapping[str, str]
 ) -> ModelVersion:
-    """Register a logged model as the next version of `name` and give it the alias `challenger`.
+    """Register a logged model as the next version of `name`.
 
     Raises:
         RegistryError: MLflow could not be reached, or refused.
@@ -72,13 +72,40 @@ def create_version(
     client = connect()
     with reaching_mlflow():
         created = client.create_model_version(name, source=model_uri, run_id=run.run_id, tags=dict(tags), model_id=model_id)
-        client.set_registered_model_alias(name, CHALLENGER, created.version)
+    return _model_version(name, str(created.version), run, weights_sha256)
+
+
+def find_version_of(name: str, run: TrackedRun) -> ModelVersion | None:
+    """Return the version that a run has registered already, or None.
+
+    Raises:
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    client = connect()
+    with reaching_mlflow():
+        found = [one for one in every_page(client.search_model_versions, f"run_id='{run.run_id}'") if one.name == name]
+    if not found:
+        return None
+    first = min(found, key=lambda one: int(one.version))
+    return _model_version(name, str(first.version), run, first.tags.get("weights_sha256", ""))
+
+
+def make_challenger(version: ModelVersion) -> None:
+    """Give a version the alias `challenger`, unless the gate has decided on it.
+
+    Raises:
+        GateClosed: the ledger is damaged.
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    if find_gate_entry(read_ledger(version.name), version.version) is None:
+        client = connect()
+        with reaching_mlflow():
+            client.set_registered_model_alias(version.name, CHALLENGER, version.version)
+
+
+def _model_version(name: str, version: str, run: TrackedRun, weights_sha256: str) -> ModelVersion:
     return ModelVersion(
-        name=name,
-        version=str(created.version),
-        run_id=run.run_id,
-        model_uri=f"models:/{name}/{created.version}",
-        weights_sha256=weights_sha256,
+        name=name, version=version, run_id=run.run_id, model_uri=f"models:/{name}/{version}", weights_sha256=weights_sha256
     )
 
 

@@ -1,4 +1,4 @@
-"""Fitting a network: seeded, watched, and stopped at the first loss that is not finite."""
+"""Fitting a network: seeded, watched, kept after each epoch, and stopped at the first loss that is not finite."""
 
 import math
 import time
@@ -11,6 +11,7 @@ import tensorflow as tf
 from configs.schema import TrainingConfig
 from tasks.errors import TrainingDiverged
 from tasks.training.batches import Rows, training_batches, validation_batches
+from tasks.training.checkpoints import Checkpoint, Checkpoints, Progress
 from tasks.training.lstm import TrimmedNetwork
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
@@ -34,9 +35,19 @@ def make_repeatable(training: TrainingConfig) -> None:
 
 
 def fit(
-    network: TrimmedNetwork, train: Rows, validation: Rows, training: TrainingConfig, *, verbosity: int, on_epoch: OnEpoch
+    network: TrimmedNetwork,
+    train: Rows,
+    validation: Rows,
+    training: TrainingConfig,
+    *,
+    verbosity: int,
+    on_epoch: OnEpoch,
+    checkpoints: Checkpoints | None = None,
 ) -> FitResult:
-    """Fit a compiled network in place.
+    """Fit a compiled network in place, from its last checkpoint on where there is one.
+
+    A training that goes on from a checkpoint ends with the weights and the history that it would have ended with, bit for
+    bit: the order of an epoch's rows follows from the seed and its number, and all other state is in the checkpoint.
 
     Args:
         network: compiled.
@@ -44,14 +55,20 @@ def fit(
         validation: what each epoch is measured on.
         training: epochs, batch size, seed, bucketing, early stopping.
         verbosity: 0 silent, 1 a progress bar per epoch, 2 a line per epoch.
-        on_epoch: called after each epoch with its number, from 1, and its loss, accuracy, val_loss, val_accuracy and seconds.
+        on_epoch: called after each epoch with its number, from 1, and its loss, accuracy, val_loss, val_accuracy and seconds;
+            not for the epochs that the checkpoint has behind it.
+        checkpoints: where the state after each epoch is kept, once `on_epoch` has returned; without it, none is.
 
     Raises:
         TrainingDiverged: a batch's or an epoch's loss is NaN or infinite.
     """
     stopping = training.early_stopping
     monitor = stopping.monitor if stopping else "val_loss"
-    best = keras.callbacks.EarlyStopping(
+    start = checkpoints.newest() if checkpoints else None
+    if start is not None:
+        _restore(network, start)
+    best = _Stopping(
+        start,
         monitor=monitor,
         mode="min" if monitor == "val_loss" else "max",
         patience=stopping.patience if stopping else training.epochs,
@@ -59,18 +76,27 @@ def fit(
         restore_best_weights=training.restore_best_weights,
     )
     present = _PresentEpoch()
-    callbacks = [present, _FiniteLoss(present), _EachEpoch(on_epoch), best]
+    progress = _KeptProgress(start, best, checkpoints)
+    callbacks = [present, _FiniteLoss(present), _EachEpoch(on_epoch), best, progress]
     trim = network.trim if training.bucketing else None
-    fitted = network.fit(
+    done = start.progress.epoch if start else 0
+    network.fit(
         training_batches(train, batch_size=training.batch_size, seed=training.seed, epoch=lambda: present.number, trim=trim),
-        epochs=training.epochs,
+        initial_epoch=done,
+        epochs=done if start and start.progress.stopped else training.epochs,
         shuffle=False,
         validation_data=validation_batches(validation, batch_size=training.batch_size, trim=trim),
         callbacks=callbacks,
         verbose=verbosity,
     )
-    history = {name: tuple(map(float, values)) for name, values in fitted.history.items()}
-    return FitResult(history, best.best_epoch + 1)
+    return FitResult(progress.history, best.best_epoch + 1)
+
+
+def _restore(network: TrimmedNetwork, start: Checkpoint) -> None:
+    network.optimizer.build(network.trainable_variables)
+    for variables, values in ((network.variables, start.network), (network.optimizer.variables, start.optimizer)):
+        for variable, value in zip(variables, values, strict=True):
+            variable.assign(value)
 
 
 class _PresentEpoch(keras.callbacks.Callback):  # type: ignore[misc]
@@ -115,3 +141,48 @@ class _EachEpoch(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         figures = {name: float(value) for name, value in (logs or {}).items()}
         self._on_epoch(epoch + 1, {**figures, "seconds": time.perf_counter() - self._start})
+
+
+class _Stopping(keras.callbacks.EarlyStopping):  # type: ignore[misc]
+    """Early stopping that goes on from where a checkpoint has it."""
+
+    def __init__(self, start: Checkpoint | None, **settings: Any) -> None:
+        super().__init__(**settings)
+        self._from = start
+
+    def on_train_begin(self, logs: Mapping[str, Any] | None = None) -> None:
+        super().on_train_begin(logs)
+        if self._from is not None:
+            progress = self._from.progress
+            self.best, self.best_epoch, self.wait = progress.best, progress.best_epoch, progress.wait
+            self.best_weights = self._from.best_weights or None
+
+
+class _KeptProgress(keras.callbacks.Callback):  # type: ignore[misc]
+    """Keeps the history, and a checkpoint after each epoch; it comes last, when the epoch is over for all others."""
+
+    def __init__(self, start: Checkpoint | None, stopping: _Stopping, checkpoints: Checkpoints | None) -> None:
+        super().__init__()
+        self.history = start.progress.history if start else {}
+        self._stopping = stopping
+        self._checkpoints = checkpoints
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self.history = {name: (*self.history.get(name, ()), float(value)) for name, value in (logs or {}).items()}
+        if self._checkpoints is None:
+            return
+        stopping = self._stopping
+        progress = Progress(
+            belongs_to=self._checkpoints.belongs_to,
+            epoch=epoch + 1,
+            history=self.history,
+            best=stopping.best,
+            best_epoch=stopping.best_epoch,
+            wait=stopping.wait,
+            stopped=self.model.stop_training,
+        )
+        # All variables and not the weights alone: the state of what draws at random, for dropout say, is among them.
+        network, optimizer = (
+            [variable.numpy() for variable in owner.variables] for owner in (self.model, self.model.optimizer)
+        )
+        self._checkpoints.write(Checkpoint(progress, network, optimizer, stopping.best_weights or []))

@@ -1,5 +1,7 @@
 """The training stage."""
 
+import hashlib
+import json
 import logging
 import shutil
 import sys
@@ -9,7 +11,8 @@ from configs.schema import ModelConfig, PaddingConfig, TrainingConfig
 from tasks.handles import PaddedReviews, TrackedRun, TrainedModel
 from tasks.recording import log_epoch
 from tasks.stage import stage
-from tasks.workspace import published
+from tasks.training.checkpoints import CHECKPOINTS, Checkpoints
+from tasks.workspace import code_version, published
 
 logger = logging.getLogger("reprise.training")
 
@@ -19,6 +22,8 @@ def train(
     padded: PaddedReviews, padding: PaddingConfig, model: ModelConfig, training: TrainingConfig, run: TrackedRun
 ) -> TrainedModel:
     """Train the network on the train split, logging each epoch to the MLflow run as it ends.
+
+    A run that was cut off goes on from the last checkpoint in its folder.
 
     Raises:
         TrainingDiverged: the loss is no longer finite.
@@ -37,6 +42,7 @@ def train(
         training,
         verbosity=verbosity,
         on_epoch=lambda epoch, figures: log_epoch(run, epoch, figures),
+        checkpoints=Checkpoints(Path(run.folder) / CHECKPOINTS, _identify(padded, padding, model, training)),
     )
     folder = Path(run.folder) / "training"
     with published(folder) as draft:
@@ -51,3 +57,9 @@ def train(
         best_epoch=fitted.best_epoch,
         history=fitted.history,
     )
+
+
+def _identify(padded: PaddedReviews, padding: PaddingConfig, model: ModelConfig, training: TrainingConfig) -> str:
+    """Return the sha256 (hex) of all that the trained weights depend on, but for the circumstances, which a run has once."""
+    sections = [section.digest() for section in (padding, model, training)]
+    return hashlib.sha256(json.dumps([padded.sha256, *sections, code_version(Path(__file__).parent)]).encode()).hexdigest()

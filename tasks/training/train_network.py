@@ -9,6 +9,7 @@ import numpy as np
 from configs.schema import ModelConfig, PaddingConfig, TrainingConfig
 from tasks.handles import PaddedReviews, Split
 from tasks.training.batches import Rows
+from tasks.training.checkpoints import Checkpoints
 from tasks.training.fitting import FitResult, OnEpoch, fit, make_repeatable
 from tasks.training.lstm import TrimmedNetwork
 from tasks.training.network import build_network, compile_network, summarize
@@ -31,6 +32,7 @@ def train_network(
     *,
     verbosity: int,
     on_epoch: OnEpoch,
+    checkpoints: Checkpoints | None = None,
 ) -> Trained:
     """Build a network and train it on the train split, measured on the validation split; the test split is not opened.
 
@@ -43,6 +45,7 @@ def train_network(
         training: how it is trained.
         verbosity: 0 silent, 1 a progress bar per epoch, 2 a line per epoch.
         on_epoch: called after each epoch, as by `fit`; what it raises ends the training.
+        checkpoints: what the training goes on from, and where it is kept after each epoch.
 
     Raises:
         TrainingDiverged: the loss is no longer finite.
@@ -57,5 +60,10 @@ def train_network(
     trimmed = TrimmedNetwork(network, training.shards)
     compile_network(trimmed, training)
     logger.info("%s", summarize(network))
-    fitted = fit(trimmed, load("train"), load("validation"), training, verbosity=verbosity, on_epoch=on_epoch)
+    fitted = fit(
+        *(trimmed, load("train"), load("validation"), training),
+        verbosity=verbosity,
+        on_epoch=on_epoch,
+        checkpoints=checkpoints,
+    )
     return Trained(network, fitted)

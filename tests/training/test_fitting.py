@@ -8,6 +8,7 @@ import pytest
 from configs.schema import EarlyStopping, ModelConfig, TrainingConfig
 from tasks.errors import TrainingDiverged
 from tasks.training.batches import Rows
+from tasks.training.checkpoints import Checkpoints
 from tasks.training.fitting import fit
 from tasks.training.lstm import TrimmedNetwork
 from tasks.training.network import build_network, compile_network, hash_weights
@@ -25,14 +26,20 @@ def rows():
     return Rows(ids, np.full(96, MAXLEN, np.int32), labels)
 
 
-def train(rows, on_epoch=lambda *_: None, verbosity=0, **training):
+def train(rows, on_epoch=lambda *_: None, verbosity=0, checkpoints=None, dropout=0.0, **training):
     config = TrainingConfig(**{"epochs": 3, "batch_size": 16, "learning_rate": 0.01, **training})
     keras.utils.set_random_seed(config.seed)
-    network = TrimmedNetwork(
-        build_network(ModelConfig(), vocabulary_size=VOCABULARY, maxlen=MAXLEN, padding="pre"), config.shards
-    )
+    layers = build_network(ModelConfig(), vocabulary_size=VOCABULARY, maxlen=MAXLEN, padding="pre").layers
+    if dropout:
+        layers[1] = keras.layers.LSTM(10, dropout=dropout)
+        layers.insert(2, keras.layers.Dropout(dropout))
+    network = TrimmedNetwork(keras.Sequential([keras.Input((MAXLEN,), dtype="int32"), *layers]), config.shards)
     compile_network(network, config)
-    return network, fit(network, rows, rows, config, verbosity=verbosity, on_epoch=on_epoch)
+    return network, fit(network, rows, rows, config, verbosity=verbosity, on_epoch=on_epoch, checkpoints=checkpoints)
+
+
+class Killed(BaseException):
+    """What ends a training in the midst of an epoch."""
 
 
 def test_each_epoch_is_handed_on_as_it_ends(rows):
@@ -76,6 +83,37 @@ def test_restored_weights_are_the_best_epochs(rows):
     assert train(rows, early_stopping=EarlyStopping(patience=8, min_delta=10.0), **training)[1].best_epoch == 1
     last, _ = train(rows, **training)
     assert hash_weights(last) != hash_weights(network)
+
+
+@pytest.mark.parametrize(
+    ("cut_off", "training"),
+    [
+        (2, {"epochs": 4, "dropout": 0.3}),
+        (3, {"epochs": 8, "learning_rate": 0.5, "seed": 1, "restore_best_weights": True, "compiled": False}),
+        (2, {"epochs": 9, "early_stopping": EarlyStopping(patience=3, min_delta=10.0), "compiled": False, "bucketing": False}),
+    ],
+    ids=["dropout", "best weights", "early stopping"],
+)
+def test_a_training_that_was_cut_off_ends_as_if_it_had_not_been(rows, cut_off, training, tmp_path):
+    checkpoints = Checkpoints(tmp_path / "checkpoint", "this")
+    seen = []
+
+    def on_epoch(epoch, _):
+        if epoch > cut_off:  # before the epoch is kept
+            raise Killed
+        seen.append(epoch)
+
+    with pytest.raises(Killed):
+        train(rows, on_epoch, checkpoints=checkpoints, **training)
+    resumed, result = train(rows, lambda epoch, _: seen.append(epoch), checkpoints=checkpoints, **training)
+    network, whole = train(rows, **training)
+    assert seen == list(range(1, len(whole.history["loss"]) + 1))
+    assert result == whole
+    assert hash_weights(resumed) == hash_weights(network)
+    # With no epoch left to run: cut off after its training.
+    again, result = train(rows, lambda *_: pytest.fail("no epoch is left"), checkpoints=checkpoints, **training)
+    assert result == whole
+    assert hash_weights(again) == hash_weights(network)
 
 
 @pytest.mark.parametrize(("verbosity", "lines"), [(0, 0), (2, 3)])
