@@ -57,7 +57,7 @@ def read_npz(path: str, word_index: str | None, negative: list[str], positive: l
             raise DataError(f"{file.name}: y_{split} is no array of {len(rows)} labels, one for each row of x_{split}")
         column = LabelColumn(negative, positive, column=f"y_{split}", where=file.name)
         try:
-            column.add(pa.array(values))
+            column.add(pa.array(values.astype(values.dtype.newbyteorder("="))))
         except (ValueError, TypeError, pa.ArrowException) as error:
             raise DataError(f"{file.name}: y_{split} is an array of {values.dtype}, which cannot be labels") from error
         labels.append(column.labels())
@@ -135,7 +135,7 @@ def _read_members(file: Located) -> dict[str, Any]:
             size = sum(archive.getinfo(f"{name}.npy").file_size for name in WANTED)
             if size > MAX_ARRAY_BYTES:
                 raise DataError(
-                    f"{file.name} unzips to {size:,} bytes, and at most {MAX_ARRAY_BYTES:,} are read: give its reviews as Parquet"
+                    f"{file.name} unzips to {size:,} bytes, and at most {MAX_ARRAY_BYTES:,} are read: give it as Parquet"
                 )
             return {name: read_member(archive.read(f"{name}.npy")) for name in WANTED}
     except RefusedPickleError as error:
