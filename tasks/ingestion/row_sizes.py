@@ -1,6 +1,7 @@
 """What the rows of a table take, so that none is read that takes all memory there is."""
 
 from collections.abc import Iterator
+from typing import BinaryIO
 
 import numpy as np
 import pyarrow as pa
@@ -50,7 +51,7 @@ def check_rows(batch: pa.RecordBatch, rows_before: int, where: str, limit: int) 
 
 
 def iterate_parquet(
-    file: pq.ParquetFile, stream: object, rows: int, columns: list[str], limit: int
+    file: pq.ParquetFile, stream: BinaryIO, rows: int, columns: list[str], limit: int
 ) -> Iterator[pa.RecordBatch]:
     """Yield a Parquet file's rows in order, at most so many at a time, and few where a text may stand in it again and again.
 
@@ -79,7 +80,7 @@ def iterate_parquet(
         yield from file.iter_batches(at_once, row_groups=[number], columns=columns)
 
 
-def _longest_in_dictionary(stream: object, group: int, column: str) -> int:
+def _longest_in_dictionary(stream: BinaryIO, group: int, column: str) -> int:
     """Return the bytes of the longest value of the dictionary that a column's rows point to."""
     file = open_parquet(stream, read_dictionary=[column])
     first = next(file.iter_batches(1, row_groups=[group], columns=[column]), None)

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 NAMES_SHOWN = 20
 
 
-def one_line(error: Exception, limit: int = 200) -> str:
+def one_line(error: BaseException, limit: int = 200) -> str:
     """Return what an exception says, or its type where it says nothing, in one line of at most so many characters."""
     return shorten(" ".join(str(error).split()) or type(error).__name__, limit)
 
