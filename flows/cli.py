@@ -27,8 +27,10 @@ from flows import (
 )
 from flows.configuring import resolve_config, resolve_unfinished
 from flows.options import AsJson, Model
+from flows.standard_input import read_lines
 from flows.starting import EVALUATION_IMPORTS, TRAINING_IMPORTS, running_prefect
 from flows.terminal import (
+    describe_prediction,
     err,
     keep_native_messages,
     out,
@@ -38,6 +40,7 @@ from flows.terminal import (
     print_result,
     print_table,
     print_warning,
+    printable,
     show_log_lines,
 )
 from tasks.errors import InputError, RepriseError
@@ -140,7 +143,7 @@ def predict(
     from tasks.registration.scoring import score_texts
     from tasks.registration.versions import choose_model, find_version
 
-    reviews = texts or [line.rstrip("\n") for line in sys.stdin if line.strip()]
+    reviews = texts or [*read_lines(sys.stdin.buffer)]
     if not reviews:
         raise InputError("no review: give it as an argument, or one a line on standard input")
     chosen = find_version(choose_model(model), version).summary
@@ -149,10 +152,7 @@ def predict(
     if as_json:
         print(json.dumps([{"text": text, **prediction} for text, prediction in zip(reviews, predictions, strict=True)]))  # noqa: T201
         return
-    rows = [
-        [f"{prediction['probability']:.4f}", "positive" if prediction["label"] else "negative", text]
-        for text, prediction in zip(reviews, predictions, strict=True)
-    ]
+    rows = [[*describe_prediction(prediction), printable(text)] for text, prediction in zip(reviews, predictions, strict=True)]
     print_table(f"{chosen.name} version {chosen.version}", ["probability", "label", "review"], rows)
 
 

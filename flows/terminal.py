@@ -4,9 +4,9 @@ import logging
 import os
 import shutil
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from rich.console import Console
 from rich.markdown import Markdown
@@ -88,6 +88,18 @@ def print_table(title: str, header: Sequence[str], rows: Sequence[Sequence[str]]
     for row in rows:
         table.add_row(*map(escape, row))
     out.print(table)
+
+
+def printable(text: str) -> str:
+    """Return a text with what would steer a terminal, or cannot be written to it, as its escape."""
+    return "".join(letter if letter.isprintable() else letter.encode("unicode_escape").decode() for letter in text)
+
+
+def describe_prediction(prediction: Mapping[str, Any]) -> tuple[str, str]:
+    """Return a prediction's probability and label in words, or the reason why there is none."""
+    if prediction["error"] is not None:
+        return "-", prediction["error"]
+    return f"{prediction['probability']:.4f}", "positive" if prediction["label"] else "negative"
 
 
 def print_result(result: "RunResult") -> None:

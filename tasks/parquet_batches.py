@@ -10,14 +10,16 @@ import pyarrow.parquet as pq
 BUFFER_BYTES = 1 << 20
 
 
-def open_parquet(source: Path | BinaryIO) -> pq.ParquetFile:
+def open_parquet(source: Path | BinaryIO, read_dictionary: Sequence[str] = ()) -> pq.ParquetFile:
     """Open a file so that its columns are read a piece at a time, for a row group may hold all rows there are.
+
+    Columns of `read_dictionary` come as dictionary arrays.
 
     Raises:
         OSError: There is no such file.
         pyarrow.ArrowException: It is no Parquet.
     """
-    return pq.ParquetFile(source, buffer_size=BUFFER_BYTES)
+    return pq.ParquetFile(source, buffer_size=BUFFER_BYTES, read_dictionary=list(read_dictionary))
 
 
 def iterate_batches(file: pq.ParquetFile, rows: int, columns: Sequence[str] | None) -> Iterator[pa.RecordBatch]:

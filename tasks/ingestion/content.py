@@ -3,6 +3,7 @@
 import codecs
 import gzip
 import io
+import os
 import zlib
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -12,6 +13,10 @@ from tasks.errors import DataError
 from tasks.ingestion.files import Located, open_file
 
 BLOCK_BYTES = 1 << 20
+UNPACKED_BYTES = 1 << 30
+UNPACKED_TIMES = 200
+"""What a file unpacks to is not looked at below so many bytes; above, it may be so many times as long as the file. Text in
+gzip is some three times as long, and gzip itself reaches a thousand."""
 
 
 @contextmanager
@@ -51,18 +56,34 @@ def open_text(stream: BinaryIO, where: str) -> BinaryIO:
     return io.BufferedReader(_Text(stream, where), BLOCK_BYTES)
 
 
+def check_unpacked(size: int, packed: int, where: str) -> None:
+    """Refuse a file that was made to unpack to more than it can be meant to hold.
+
+    Raises:
+        DataError: It has unpacked to too many bytes, `size`, for its own `packed`.
+    """
+    if size > max(UNPACKED_BYTES, UNPACKED_TIMES * packed):
+        raise DataError(
+            f"{where} cannot be read: its {packed:,} bytes unpack to more than {size:,}; if that is meant, give it unpacked"
+        )
+
+
 class _Unzipped(io.RawIOBase):
     def __init__(self, stream: BinaryIO, where: str) -> None:
         self._gzip, self._where = gzip.GzipFile(fileobj=stream), where
+        self._packed, self._size = os.fstat(stream.fileno()).st_size, 0
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
         try:
-            return self._gzip.readinto(buffer)
+            read = self._gzip.readinto(buffer)
         except (OSError, EOFError, zlib.error) as error:
             raise DataError(f"{self._where} is no whole gzip file: {error}") from error
+        self._size += read
+        check_unpacked(self._size, self._packed, self._where)
+        return read
 
 
 class _Text(io.RawIOBase):

@@ -4,6 +4,7 @@ import hashlib
 import http.client
 import logging
 import threading
+import time
 import urllib.error
 import urllib.request
 import uuid
@@ -15,11 +16,16 @@ from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, Trans
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from tasks.errors import DownloadError
+from tasks.ingestion.wording import one_line, shorten
 from tasks.workspace import home
 
 logger = logging.getLogger("reprise.ingestion")
 
 BLOCK = 1 << 18
+SLOWEST_BYTES = 1 << 16
+"""What must come within each span of the timeout."""
+MAX_BYTES = 1 << 26
+"""Some three times the longest file: a body that never ends is cut here."""
 INSTEAD = "pass a local copy instead: --data PATH for an imdb.npz and --set data.word_index=PATH for its word index"
 
 
@@ -89,16 +95,18 @@ def imdb_available(*, npz: RemoteFile = NPZ, word_index: RemoteFile = WORD_INDEX
 def download(remote: RemoteFile, folder: Path, *, backoff: float = 1.0, timeout: float = 20.0) -> Path:
     """Return a file in `folder`, downloaded unless it lies there intact; it appears there whole or not at all.
 
+    What has another digest is fetched once more, and what comes then is kept as `NAME.quarantined` if it is as wrong.
+
     Args:
         remote: The file on the network.
         folder: Where to keep it.
         backoff: Seconds before the first retry; each later one waits twice as long.
-        timeout: Seconds without a byte after which an attempt has failed.
+        timeout: Seconds without a byte, or without `SLOWEST_BYTES` of them, after which an attempt has failed.
 
     Raises:
         DownloadError: The host did not deliver it, or twice delivered something of another digest.
     """
-    target = folder / remote.name
+    target, quarantined = folder / remote.name, folder / f"{remote.name}.quarantined"
     if _is_intact(target, remote.digest):
         return target
     folder.mkdir(parents=True, exist_ok=True)
@@ -108,13 +116,18 @@ def download(remote: RemoteFile, folder: Path, *, backoff: float = 1.0, timeout:
             found = _retrying(remote.url, backoff)(_transfer, remote.url, draft, remote.digest.partition(":")[0], timeout)
             if found == remote.digest:
                 draft.replace(target)
+                quarantined.unlink(missing_ok=True)
                 return target
             logger.warning("%s has another digest than expected (%s attempt)", remote.url, attempt)
         what = (
             "an HTML page" if draft.read_bytes()[:256].lstrip().lower().startswith((b"<!doctype", b"<html")) else "another file"
         )
-        raise DownloadError(f"{remote.url} delivered {what}: its digest is {found}, not {remote.digest}; {INSTEAD}")
-    except (_PassingError, OSError, http.client.HTTPException) as error:
+        draft.replace(quarantined)
+        raise DownloadError(
+            f"{remote.url} delivered {what}: its digest is {found}, not {remote.digest}; it is kept for you to look at as "
+            f"{quarantined}, and nothing reads it; {INSTEAD}"
+        )
+    except (_PassingError, OSError, ValueError, http.client.HTTPException) as error:  # ValueError: a redirect to no URL
         raise DownloadError(f"{remote.url} could not be downloaded ({_reason(error)}); {INSTEAD}") from error
     finally:
         draft.unlink(missing_ok=True)
@@ -149,18 +162,24 @@ def _transfer(url: str, draft: Path, algorithm: str, timeout: float) -> str:
         ):
             size = response.length
             bar = progress.add_task(url.rsplit("/", 1)[-1], total=size)
-            while block := response.read(BLOCK):
+            began, before = time.monotonic(), 0
+            # Not `read`, which waits for the whole block however slowly it comes.
+            while received < MAX_BYTES and (block := response.read1(BLOCK)):
                 file.write(block)
                 digest.update(block)
                 received += len(block)
                 progress.update(bar, completed=received)
+                if time.monotonic() - began >= timeout:
+                    if received - before < SLOWEST_BYTES:
+                        raise _PassingError(f"only {received - before} bytes came in {timeout:g} s")
+                    began, before = time.monotonic(), received
     except urllib.error.HTTPError as error:
         if error.code >= 500 or error.code in (408, 429):
             raise _PassingError(_reason(error)) from error
         raise
     except (urllib.error.URLError, TimeoutError, ConnectionError, http.client.HTTPException) as error:
         raise _PassingError(_reason(error)) from error
-    if size is not None and received != size:
+    if size is not None and received < min(size, MAX_BYTES):
         raise _PassingError(f"it broke off after {received} of {size} bytes")
     return f"{algorithm}:{digest.hexdigest()}"
 
@@ -186,7 +205,5 @@ def _is_intact(path: Path, digest: str) -> bool:
 
 def _reason(error: BaseException) -> str:
     if isinstance(error, urllib.error.HTTPError):
-        return f"HTTP {error.code} {error.reason}"
-    if isinstance(error, urllib.error.URLError):
-        return str(error.reason)
-    return str(error) or type(error).__name__
+        return f"HTTP {error.code} {shorten(' '.join(str(error.reason).split()))}"
+    return one_line(error.reason if isinstance(error, urllib.error.URLError) and isinstance(error.reason, Exception) else error)

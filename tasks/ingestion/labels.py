@@ -7,6 +7,7 @@ import pyarrow as pa
 
 from tasks.errors import DataError
 from tasks.ingestion.corpus import SPLITS
+from tasks.ingestion.wording import shorten
 
 NAMED_ROWS = 5
 UNKNOWN = -1
@@ -114,7 +115,7 @@ class LabelColumn(_CodedColumn):
                 raise DataError(f"{self._told} has no label in {rows}")
             others = len(self._other_unknown)
             more = f" (and {others} more unknown values)" if others else ""
-            raise DataError(f"{self._told} holds {value!r} in {rows}{more}, which is in neither {self._lists}")
+            raise DataError(f"{self._told} holds {shorten(repr(value))} in {rows}{more}, which is in neither {self._lists}")
         return self._all_codes()
 
 
@@ -133,6 +134,8 @@ class SplitColumn(_CodedColumn):
         """
         if self._unknown_rows.count:
             name = None if self._unknown is None else str(self._unknown)
-            raise DataError(f"{self._told} holds {name!r} in {self._unknown_rows}; a split is one of {', '.join(SPLITS)}")
+            raise DataError(
+                f"{self._told} holds {shorten(repr(name))} in {self._unknown_rows}; a split is one of {', '.join(SPLITS)}"
+            )
         names: np.ndarray = np.array(SPLITS, dtype=object)[self._all_codes()]
         return names

@@ -1,6 +1,5 @@
 """Keras's imdb.npz layout: `x_train, y_train, x_test, y_test`, the x being lists of word ranks, beside a word index."""
 
-import io
 import json
 import zipfile
 from collections.abc import Iterator
@@ -11,15 +10,23 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.compute as pc
 
-from tasks.errors import DataError
+from tasks.errors import DataError, RepriseError
 from tasks.ingestion.corpus import Corpus
-from tasks.ingestion.files import Located, is_file, locate, parent, read_bytes
+from tasks.ingestion.files import Located, is_file, locate, open_file, parent
 from tasks.ingestion.labels import LabelColumn, name_rows
 from tasks.ingestion.pickled_arrays import RefusedPickleError, read_member
+from tasks.ingestion.wording import list_names, one_line, shorten
 
 WORD_INDEX_NAMES = ("imdb_word_index.json", "word_index.json")
 SPLITS_HELD = ("train", "test")
+WANTED = ("x_train", "y_train", "x_test", "y_test")
 ROWS_AT_ONCE = 5_000
+MAX_ARRAY_BYTES = 1 << 27
+"""Of the four arrays, unzipped: four times IMDB's. In memory they take some ten times as much."""
+MAX_TEXT_BYTES = 1 << 23
+MAX_CHUNK_BYTES = 1 << 26
+MAX_WORD_LETTERS = 1_000
+MAX_INDEX_BYTES = 1 << 26
 
 
 def read_npz(path: str, word_index: str | None, negative: list[str], positive: list[str]) -> Corpus:
@@ -49,7 +56,10 @@ def read_npz(path: str, word_index: str | None, negative: list[str], positive: l
         if not isinstance(values, np.ndarray) or values.shape != (len(rows),):
             raise DataError(f"{file.name}: y_{split} is no array of {len(rows)} labels, one for each row of x_{split}")
         column = LabelColumn(negative, positive, column=f"y_{split}", where=file.name)
-        column.add(pa.array(values))
+        try:
+            column.add(pa.array(values.astype(values.dtype.newbyteorder("="))))
+        except (ValueError, TypeError, pa.ArrowException) as error:
+            raise DataError(f"{file.name}: y_{split} is an array of {values.dtype}, which cannot be labels") from error
         labels.append(column.labels())
         ranks.append(rows)
     texts = chain(
@@ -86,10 +96,14 @@ def read_word_index(file: Located) -> list[str]:
     """
     from tasks.served_model import tokenize  # imports MLflow, for which looking at a path must not wait
 
+    with open_file(file) as stream:
+        content = stream.read(MAX_INDEX_BYTES + 1)
+    if len(content) > MAX_INDEX_BYTES:
+        raise DataError(f"{file.name} is no word index: it is longer than {MAX_INDEX_BYTES >> 20} MiB")
     try:
-        ranks = json.loads(read_bytes(file))
+        ranks = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{file.name} is no word index: not JSON ({error})") from error
+        raise DataError(f"{file.name} is no word index: not JSON ({one_line(error)})") from error
     if not isinstance(ranks, dict) or not ranks or set(map(type, ranks.values())) != {int}:
         raise DataError(f"{file.name} is no word index: not a JSON object of word -> rank")
     words = sorted(ranks, key=ranks.__getitem__)
@@ -97,7 +111,9 @@ def read_word_index(file: Located) -> list[str]:
         raise DataError(f"{file.name} is no word index: its ranks are not 1 to {len(words)}, each once")
     for word in words:
         if not word or " " in word:
-            raise DataError(f"{file.name} is no word index: the word {word!r} is empty or holds a space")
+            raise DataError(f"{file.name} is no word index: the word {shorten(repr(word))} is empty or holds a space")
+        if len(word) > MAX_WORD_LETTERS:
+            raise DataError(f"{file.name} is no word index: it has a word of more than {MAX_WORD_LETTERS:,} letters")
         if any("\ud800" <= letter <= "\udfff" for letter in word):
             raise DataError(f"{file.name} is no word index: the word {word!r} is no valid text")
     found, lengths = tokenize(pa.array(words, pa.string()))
@@ -113,23 +129,33 @@ def read_word_index(file: Located) -> list[str]:
 
 
 def _read_members(file: Located) -> dict[str, Any]:
-    content = read_bytes(file)
-    wanted = ("x_train", "y_train", "x_test", "y_test")
     try:
-        with zipfile.ZipFile(io.BytesIO(content)) as archive:
-            names = set(archive.namelist())
-            missing = [name for name in wanted if f"{name}.npy" not in names]
-            if missing:
-                has = ", ".join(sorted(name.removesuffix(".npy") for name in names)) or "nothing"
-                raise DataError(f"{file.name} has no {', '.join(missing)}; it holds {has}")
-            return {name: read_member(archive.read(f"{name}.npy")) for name in wanted}
+        with open_file(file) as stream, zipfile.ZipFile(stream) as archive:
+            _check_names(archive.namelist(), file.name)
+            size = sum(archive.getinfo(f"{name}.npy").file_size for name in WANTED)
+            if size > MAX_ARRAY_BYTES:
+                raise DataError(
+                    f"{file.name} unzips to {size:,} bytes, and at most {MAX_ARRAY_BYTES:,} are read: give it as Parquet"
+                )
+            return {name: read_member(archive.read(f"{name}.npy")) for name in WANTED}
     except RefusedPickleError as error:
         raise DataError(f"{file.name} was not loaded, for {error}; nothing in it was executed") from error
-    except DataError:
+    except RepriseError:
         raise
     except Exception as error:  # damaged bytes make zipfile, zlib, numpy and pickle raise almost anything
-        reason = " ".join(str(error).split()) or type(error).__name__
-        raise DataError(f"{file.name} is no readable npz file: {reason}") from error
+        raise DataError(f"{file.name} is no readable npz file: {one_line(error)}") from error
+
+
+def _check_names(names: list[str], where: str) -> None:
+    outside = next((name for name in names if "/" in name or "\\" in name), None)
+    if outside is not None:
+        raise DataError(f"{where} was not loaded, for its member {shorten(repr(outside))} names a place outside it")
+    if len(set(names)) != len(names):
+        raise DataError(f"{where} was not loaded, for it holds a member of the same name twice")
+    missing = [name for name in WANTED if f"{name}.npy" not in names]
+    if missing:
+        has = list_names(sorted(name.removesuffix(".npy") for name in names)) or "nothing"
+        raise DataError(f"{where} has no {', '.join(missing)}; it holds {has}")
 
 
 def _check_ranks(rows: np.ndarray | list[Any], where: str) -> list[list[int]]:
@@ -145,23 +171,43 @@ def _check_ranks(rows: np.ndarray | list[Any], where: str) -> list[list[int]]:
 
 
 def _spell_ranks(rows: list[list[int]], words: pa.Array, where: str) -> Iterator[pa.Array]:
-    """Yield each row's words joined with a space, chunk by chunk; `words[0]` stands for no rank."""
+    """Yield each row's words joined with a space, some rows at a time; `words[0]` stands for no rank."""
+    widths = pc.binary_length(words).to_numpy().astype(np.int64) + 1
     for start in range(0, len(rows), ROWS_AT_ONCE):
-        yield _spell_chunk(rows, start, words, where)
+        chunk = rows[start : start + ROWS_AT_ONCE]
+        lengths = np.fromiter(map(len, chunk), np.int64, len(chunk))
+        ranks = _flatten(chunk, start, lengths, len(words), where)
+        offsets = np.concatenate([[0], np.cumsum(lengths)])
+        sizes = np.diff(np.concatenate([[0], np.cumsum(widths[ranks])])[offsets])
+        if (sizes > MAX_TEXT_BYTES).any():
+            bad = np.concatenate([np.zeros(start, dtype=bool), sizes > MAX_TEXT_BYTES])
+            raise DataError(f"{where} spells a text of more than {MAX_TEXT_BYTES >> 20} MiB in {name_rows(bad)}")
+        for first, last in _cut(sizes):
+            begin, end = offsets[first], offsets[last]
+            spelled = words.take(pa.array(ranks[begin:end]))
+            yield pc.binary_join(pa.LargeListArray.from_arrays(pa.array(offsets[first : last + 1] - begin), spelled), " ")
 
 
-def _spell_chunk(rows: list[list[int]], start: int, words: pa.Array, where: str) -> pa.Array:
-    chunk = rows[start : start + ROWS_AT_ONCE]
-    lengths = np.fromiter(map(len, chunk), np.int64, len(chunk))
-    offsets = np.concatenate([[0], np.cumsum(lengths)])
+def _flatten(chunk: list[list[int]], start: int, lengths: np.ndarray, words: int, where: str) -> np.ndarray:
+    """Return the ranks of all rows one after the other, int64, each of which has a word."""
     try:
-        ranks = np.fromiter(chain.from_iterable(chunk), np.int64, offsets[-1])
+        ranks = np.fromiter(chain.from_iterable(chunk), np.int64, lengths.sum())
     except OverflowError:
         raise DataError(f"{where} holds ranks that are not in the word index") from None
-    if len(ranks) and (ranks.min() < 1 or ranks.max() >= len(words)):
-        outside = (ranks < 1) | (ranks >= len(words))
+    outside = (ranks < 1) | (ranks >= words)
+    if outside.any():
         bad = np.zeros(start + len(chunk), dtype=bool)
         bad[start + np.repeat(np.arange(len(chunk)), lengths)[outside]] = True
-        raise DataError(f"{where} holds rank {ranks[outside][0]} in {name_rows(bad)}; the word index has 1 to {len(words) - 1}")
-    spelled = pa.LargeListArray.from_arrays(pa.array(offsets), words.take(pa.array(ranks)))
-    return pc.binary_join(spelled, " ")
+        raise DataError(f"{where} holds rank {ranks[outside][0]} in {name_rows(bad)}; the word index has 1 to {words - 1}")
+    return ranks
+
+
+def _cut(sizes: np.ndarray) -> Iterator[tuple[int, int]]:
+    """Yield the first row and the end of pieces of at most `MAX_CHUNK_BYTES`, or of one row; sizes (rows,) in bytes."""
+    ends = np.cumsum(sizes)
+    first = 0
+    while first < len(sizes):
+        limit = (ends[first - 1] if first else 0) + MAX_CHUNK_BYTES
+        last = max(first + 1, int(np.searchsorted(ends, limit, side="right")))
+        yield first, last
+        first = last

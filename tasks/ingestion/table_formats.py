@@ -1,7 +1,9 @@
 """CSV, TSV, JSONL and Parquet, plain or gzip, read batch by batch."""
 
+import csv
 import io
 import json
+import re
 import shutil
 from collections.abc import Callable, Iterator, Sequence
 from itertools import chain
@@ -13,16 +15,22 @@ import pyarrow as pa
 import pyarrow.csv
 
 from tasks.errors import DataError
-from tasks.ingestion.content import open_content, open_text
+from tasks.ingestion.content import check_unpacked, open_content, open_text
 from tasks.ingestion.files import Located
 from tasks.ingestion.labels import RowsAtFault
-from tasks.parquet_batches import iterate_batches, open_parquet
+from tasks.ingestion.row_sizes import check_columns, check_rows, iterate_parquet
+from tasks.ingestion.wording import list_names, one_line, shorten
+from tasks.parquet_batches import open_parquet
 from tasks.workspace import home
 
 FORMATS = (".csv", ".tsv", ".jsonl", ".parquet")
 EXTENSIONS = tuple(extension + gz for extension in FORMATS for gz in ("", ".gz"))
 ROW_BYTES = 1 << 23
-"""What a row of CSV, TSV or JSONL may have at the most, and a batch has about."""
+"""What a row may have at the most, its texts that is in Parquet, and a batch of text formats has about."""
+HEADER_BYTES = 1 << 20
+_BROKEN_ROW = re.compile(
+    r"CSV parse error: Row #(?P<number>\d+): Expected (?P<columns>\d+) columns, got (?P<values>\d+): (?P<row>.*)"
+)
 PARQUET_ROWS = 8_192
 
 
@@ -74,9 +82,13 @@ def _read_tsv(stream: BinaryIO, wanted: list[str] | None, optional: Sequence[str
 def _read_csv(
     stream: BinaryIO, wanted: list[str] | None, optional: Sequence[str], where: str, delimiter: str = ","
 ) -> Iterator[pa.RecordBatch]:
+    text = open_text(stream, where)
+    head = text.read(HEADER_BYTES)
+    check_columns(_count_columns(head, delimiter, where), where)
+    rows = 0
     try:
         reader = pa.csv.open_csv(
-            _UncutLineEnds(open_text(stream, where)),
+            _UncutLineEnds(head, text),
             pa.csv.ReadOptions(use_threads=False, block_size=ROW_BYTES),  # with threads, errors would not name the row
             pa.csv.ParseOptions(delimiter=delimiter, newlines_in_values=True),
             pa.csv.ConvertOptions(default_column_type=pa.string()),
@@ -84,29 +96,58 @@ def _read_csv(
         columns = _choose_columns(reader.schema.names, wanted, optional, where)
         yield pa.RecordBatch.from_pylist([], reader.schema).select(columns)
         for batch in reader:
+            check_rows(batch, rows, where, ROW_BYTES)
             yield batch.select(columns)
+            rows += len(batch)
     except pa.ArrowInvalid as error:
-        reason = _one_line(error)
-        if "straddles two block boundaries" in reason:
-            reason = f"a row is longer than {ROW_BYTES >> 20} MiB; perhaps a quotation mark is never closed"
-        raise DataError(f"{where} cannot be read: {reason}") from error
+        raise DataError(f"{where} cannot be read: {_describe_csv_error(error, rows)}") from error
+
+
+def _count_columns(head: bytes, delimiter: str, where: str) -> int:
+    """Return the number of names in a table's first row, which pyarrow would take kilobytes of memory for, each."""
+    lines = io.StringIO(head.decode(errors="replace").removeprefix("\ufeff"), newline="")
+    try:
+        first = next(filter(None, csv.reader(lines, delimiter=delimiter)), [])
+    except csv.Error as error:
+        raise DataError(f"{where} cannot be read: its first row is no row of names ({one_line(error)})") from error
+    if len(head) == HEADER_BYTES and next(lines, None) is None:
+        raise DataError(
+            f"{where} cannot be read: its first row, of the columns' names, is longer than {HEADER_BYTES >> 20} MiB"
+        )
+    return len(first)
+
+
+def _describe_csv_error(error: pa.ArrowInvalid, rows: int) -> str:
+    """Return in words what pyarrow found after so many rows; it counts the header as row 1."""
+    reason = " ".join(str(error).split())
+    if "straddles two block boundaries" in reason:
+        return f"a row after row {rows} is longer than {ROW_BYTES >> 20} MiB; perhaps a quotation mark is never closed"
+    if found := _BROKEN_ROW.match(reason):
+        told = f"row {int(found['number']) - 1} has {found['values']} columns and not {found['columns']}"
+        return f"{told}, or a quotation mark is never closed: {shorten(found['row'])}"
+    return shorten(reason)
 
 
 class _UncutLineEnds(io.RawIOBase):
     r"""A stream of which no read ends between \r and \n: pyarrow drops a \n that begins a block, even one within a text."""
 
-    def __init__(self, stream: BinaryIO) -> None:
-        self._stream, self._held = stream, b""
+    def __init__(self, head: bytes, stream: BinaryIO) -> None:
+        """Take the stream, and what was read of it already."""
+        self._head, self._stream, self._held = head, stream, b""
 
     def readable(self) -> bool:
         return True
 
     def readinto(self, buffer: memoryview) -> int:  # type: ignore[override]
-        block = self._held + self._stream.read(len(buffer) - len(self._held))
+        block = self._held + self._take(len(buffer) - len(self._held))
         self._held = b"\r" if block.endswith(b"\r") and len(block) > 1 else b""
         block = block.removesuffix(self._held)
         buffer[: len(block)] = block
         return len(block)
+
+    def _take(self, size: int) -> bytes:
+        taken, self._head = self._head[:size], self._head[size:]
+        return taken or self._stream.read(size)
 
 
 def _read_jsonl(stream: BinaryIO, wanted: list[str], optional: Sequence[str], where: str) -> Iterator[pa.RecordBatch]:
@@ -123,7 +164,7 @@ def _read_jsonl(stream: BinaryIO, wanted: list[str], optional: Sequence[str], wh
 
 def _word(value: Any) -> str | None:
     """Return a label or split as a word, so that 1 and "1" may stand in one column."""
-    return None if value is None or value != value else str(value)
+    return None if value is None or value != value else str(value).encode(errors="backslashreplace").decode()
 
 
 def read_objects(stream: BinaryIO, where: str) -> Iterator[tuple[list[bytes], list[dict[str, Any]]]]:
@@ -145,9 +186,11 @@ def read_objects(stream: BinaryIO, where: str) -> Iterator[tuple[list[bytes], li
         if not line.strip():
             continue
         try:
-            row = json.loads(line)
+            row = json.loads(line, object_pairs_hook=_refuse_repeated_keys)
+        except _RepeatedKeyError as error:
+            raise DataError(f"{where} cannot be read: line {number} has the key {error} twice") from error
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{where} cannot be read: line {number} is not JSON ({error})") from error
+            raise DataError(f"{where} cannot be read: line {number} is not JSON ({one_line(error)})") from error
         if not isinstance(row, dict):
             raise DataError(f"{where} cannot be read: line {number} is not a JSON object")
         lines.append(line)
@@ -157,6 +200,18 @@ def read_objects(stream: BinaryIO, where: str) -> Iterator[tuple[list[bytes], li
             yield lines, rows
             lines, rows, size = [], [], 0
     yield lines, rows
+
+
+class _RepeatedKeyError(Exception):
+    """A JSON object has a key twice, of which json would take the last."""
+
+
+def _refuse_repeated_keys(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    row = dict(pairs)
+    if len(row) < len(pairs):
+        names = [name for name, _ in pairs]
+        raise _RepeatedKeyError(shorten(repr(next(name for name in names if names.count(name) > 1))))
+    return row
 
 
 class _JsonTexts:
@@ -199,20 +254,24 @@ def _read_parquet(stream: BinaryIO, wanted: list[str] | None, optional: Sequence
             shutil.copyfileobj(stream, unzipped)
             yield from _read_parquet(unzipped, wanted, optional, where)
         return
-    if not stream.seek(0, 2):
+    size = stream.seek(0, 2)
+    if not size:
         raise DataError(f"{where} is empty")
-    rows = 0
+    rows = unpacked = 0
     try:
         file = open_parquet(stream)
+        check_columns(len(file.schema_arrow.names), where)
         columns = _choose_columns(file.schema_arrow.names, wanted, optional, where)
         yield pa.RecordBatch.from_pylist([], file.schema_arrow).select(columns)
-        for batch in iterate_batches(file, PARQUET_ROWS, columns):
+        for batch in iterate_parquet(file, stream, PARQUET_ROWS, columns, ROW_BYTES):
             pa.Table.from_batches([batch]).validate(full=True)
+            unpacked += check_rows(batch, rows, where, ROW_BYTES)
+            check_unpacked(unpacked, size, where)
             yield batch
             rows += len(batch)
     except (pa.ArrowException, OSError) as error:
         place = f" after row {rows}" if rows else ""
-        raise DataError(f"{where} cannot be read{place}: {_one_line(error)}") from error
+        raise DataError(f"{where} cannot be read{place}: {one_line(error)}") from error
 
 
 def _choose_columns(names: list[str], wanted: list[str] | None, optional: Sequence[str], where: str) -> list[str]:
@@ -220,7 +279,7 @@ def _choose_columns(names: list[str], wanted: list[str] | None, optional: Sequen
     columns = [*(wanted or names), *(column for column in optional if column in names)]
     for column in columns:
         if column not in names:
-            raise DataError(f"{where} has no column '{column}'; its columns are {', '.join(map(repr, names))}")
+            raise DataError(f"{where} has no column '{column}'; its columns are {list_names(names)}")
         if names.count(column) > 1:
             raise DataError(f"{where} has {names.count(column)} columns named '{column}'")
     return columns
@@ -231,8 +290,3 @@ def _with_absent(batch: pa.RecordBatch, optional: Sequence[str]) -> pa.RecordBat
         if name not in batch.schema.names:
             batch = batch.append_column(name, pa.nulls(len(batch), pa.string()))
     return batch
-
-
-def _one_line(error: Exception, limit: int = 200) -> str:
-    line = " ".join(str(error).split())
-    return line if len(line) <= limit else line[:limit] + " ..."

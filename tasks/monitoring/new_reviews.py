@@ -1,5 +1,6 @@
 """Reviews that nothing is trained on, with or without labels: all that a source has, or some drawn by their content."""
 
+import logging
 from collections.abc import Iterator
 from typing import NamedTuple
 
@@ -14,16 +15,18 @@ from tasks.ingestion.folder import read_texts
 from tasks.ingestion.labels import LabelColumn, RowsAtFault
 from tasks.ingestion.table_formats import EXTENSIONS, read_batches
 from tasks.ingestion.tables import as_texts, table_extension
+from tasks.scoring.scores import MAX_CHARACTERS
 from tasks.text_digests import digest_texts
 
-SCHEMA = pa.schema([("text", pa.string()), ("label", pa.int8())])
-DRAWN = pa.schema([("digest", pa.binary(16)), ("row", pa.int64()), ("text", pa.string())])
+SCHEMA = pa.schema([("text", pa.large_string()), ("label", pa.int8())])
+DRAWN = pa.schema([("digest", pa.binary(16)), ("row", pa.int64()), ("text", pa.large_string())])
+logger = logging.getLogger("reprise.monitoring")
 
 Batches = Iterator[tuple[pa.Array, pa.Array]]
 
 
 class NewTexts(NamedTuple):
-    """`table` of `text` string and `label` int8, null throughout without labels; the source has `available` rows."""
+    """`table` of `text` large_string and `label` int8, null throughout without labels; the source has `available` rows."""
 
     table: pa.Table
     available: int
@@ -32,6 +35,8 @@ class NewTexts(NamedTuple):
 
 def read_new_reviews(data: DataConfig, limit: int) -> NewTexts:
     """Read reviews; of more than `limit`, those with the smallest digests: the same ones in whatever order they come.
+
+    A text that is too long to be scored is left out, and a warning tells how many are.
 
     Args:
         data: the place, and the columns and labels of its tables.
@@ -44,14 +49,17 @@ def read_new_reviews(data: DataConfig, limit: int) -> NewTexts:
     drawn = DRAWN.empty_table()
     labels: list[np.ndarray] = []
     labelled: dict[bool, str] = {}
-    rows = 0
+    rows = left_out = 0
     for where, batches in open_new_reviews(data):
         column = LabelColumn(data.negative_labels, data.positive_labels, column=data.label_column, where=where)
-        missing, given = RowsAtFault(), 0
+        missing, too_long, given = RowsAtFault(), RowsAtFault(), 0
         for texts, values in batches:
             missing.add(texts.is_null().to_numpy(zero_copy_only=False), column.rows)
             numbers = np.arange(rows + column.rows, rows + column.rows + len(texts))
-            part = pa.table([digest_texts(pc.fill_null(texts, "")), numbers, texts], schema=DRAWN)
+            long = pc.fill_null(pc.greater(pc.utf8_length(texts), MAX_CHARACTERS), False).to_numpy(zero_copy_only=False)
+            too_long.add(long, column.rows)
+            columns = [digest_texts(pc.fill_null(texts, "")), pa.array(numbers), texts.cast(pa.large_string())]
+            part = pa.table(columns, schema=DRAWN).filter(pa.array(~long))
             drawn = pa.concat_tables([drawn, part]).sort_by([("digest", "ascending"), ("row", "ascending")])[:limit]
             given += len(values) - values.null_count
             column.add(values)
@@ -59,6 +67,10 @@ def read_new_reviews(data: DataConfig, limit: int) -> NewTexts:
             raise DataError(f"{where}: column '{data.text_column}' has no text in {missing}")
         if not column.rows:
             raise DataError(f"{where} has no rows")
+        if too_long.count:
+            told = f"{where}: column '{data.text_column}' holds more than {MAX_CHARACTERS:,} characters in {too_long}"
+            logger.warning("%s, which %s left out", told, "is" if too_long.count == 1 else "are")
+        left_out += too_long.count
         labelled.setdefault(given > 0, where)
         labels.append(column.labels() if given else np.zeros(column.rows, np.int8))
         rows += column.rows
@@ -69,7 +81,7 @@ def read_new_reviews(data: DataConfig, limit: int) -> NewTexts:
     has_labels = True in labelled
     chosen = np.concatenate(labels)[drawn["row"].to_numpy()]
     column_of_labels = pa.array(chosen, pa.int8()) if has_labels else pa.nulls(len(drawn), pa.int8())
-    return NewTexts(pa.table([drawn["text"], column_of_labels], schema=SCHEMA), rows, has_labels)
+    return NewTexts(pa.table([drawn["text"], column_of_labels], schema=SCHEMA), rows - left_out, has_labels)
 
 
 def open_new_reviews(data: DataConfig) -> Iterator[tuple[str, Batches]]:

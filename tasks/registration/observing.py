@@ -10,6 +10,7 @@ from numpy.typing import NDArray
 
 from tasks.registration.comparing import blaming
 from tasks.registration.model_files import verified_model
+from tasks.scoring.scores import cut_chunks
 from tasks.served_model import TextEncoder
 
 VOCABULARY = "artifacts/vocabulary.json"
@@ -36,17 +37,22 @@ def observe_texts(name: str, version: str, texts: Sequence[str]) -> Observed:
         ModelMismatch: the version's files are not those that were registered, or gone, or the model fails at the texts.
         RegistryError: MLflow could not be reached, or refused.
     """
+    predictions: list[tuple[float, int]] = []
+    ids, lengths = [], []
     with verified_model(name, version) as folder:
         encoder = TextEncoder.load(folder / VOCABULARY)
         with blaming(version):
-            predictions = mlflow.pyfunc.load_model(str(folder)).predict(list(texts))
-            probabilities = np.array([prediction.probability for prediction in predictions], dtype=np.float32)
-            predicted = np.array([prediction.label for prediction in predictions], dtype=np.int8)
-    ids, lengths = encoder.encode(pa.array(texts, pa.string()))
+            model = mlflow.pyfunc.load_model(str(folder))
+            for chunk in cut_chunks(pa.array(texts, pa.large_string())):
+                predictions += [(one.probability, one.label) for one in model.predict(chunk.to_pylist())]
+    for chunk in cut_chunks(pa.array(texts, pa.large_string())):
+        found, counts = encoder.encode(chunk.cast(pa.string()))
+        ids.append(encoder.pad(found, counts))
+        lengths.append(counts - np.int32(1))  # without the start marker
     return Observed(
-        encoder.pad(ids, lengths),
-        lengths - np.int32(1),  # without the start marker
-        probabilities,
-        predicted,
+        np.concatenate(ids) if ids else np.empty((0, encoder.maxlen), np.uint16),
+        np.concatenate(lengths) if lengths else np.empty(0, np.int32),
+        np.array([probability for probability, _ in predictions], dtype=np.float32),
+        np.array([label for _, label in predictions], dtype=np.int8),
         encoder,
     )

@@ -5,12 +5,15 @@ from threading import Lock
 from typing import Any
 
 import mlflow
+import pyarrow as pa
 
 from tasks.errors import ModelMismatch
 from tasks.handles import Handle
 from tasks.registration.manifest import DIGEST_TAG
 from tasks.registration.model_files import verified_model
 from tasks.registration.versions import VersionSummary, choose_model, find_version
+from tasks.scoring.json_columns import replace_halves
+from tasks.scoring.scores import score
 
 _loading = Lock()
 _loaded: dict["PinnedVersion", Any] = {}
@@ -25,7 +28,7 @@ class PinnedVersion(Handle):
 
 
 def score_texts(version: VersionSummary, texts: Sequence[str]) -> list[dict[str, Any]]:
-    """Return the `probability` and `label` that a version gives for each text.
+    """Return the `probability` and `label` that a version gives for each text, or the `error` for which it gives none.
 
     Raises:
         ModelMismatch: the version's files are not those that were registered, or gone.
@@ -33,7 +36,9 @@ def score_texts(version: VersionSummary, texts: Sequence[str]) -> list[dict[str,
     """
     with verified_model(version.name, version.version) as folder:
         model = mlflow.pyfunc.load_model(str(folder))
-        return [prediction.model_dump() for prediction in model.predict(list(texts))]
+        rows = pa.array(map(replace_halves, texts), pa.string())
+        found: list[dict[str, Any]] = score(rows, pa.nulls(len(rows), pa.string()), model.predict).to_pylist()
+        return found
 
 
 def pin_version(model: str | None, version: str) -> PinnedVersion:

@@ -14,6 +14,7 @@ from tasks.ingestion.content import open_text, unzipped_if
 from tasks.ingestion.files import Located, open_file
 from tasks.ingestion.table_formats import read_columns, read_objects
 from tasks.ingestion.tables import is_text
+from tasks.ingestion.wording import list_names
 from tasks.scoring.json_columns import JsonColumns, build_columns, replace_halves
 
 LINES = pa.schema([("line", pa.binary())])
@@ -143,7 +144,7 @@ def _refuse_collision(names: list[str], added: list[str], where: str) -> None:
 
 
 def _no_column(column: str, names: list[str], where: str) -> DataError:
-    return DataError(f"{where} has no column '{column}'; its columns are {', '.join(map(repr, names))}")
+    return DataError(f"{where} has no column '{column}'; its columns are {list_names(names)}")
 
 
 def _count_parquet(raw: BinaryIO) -> int | None:

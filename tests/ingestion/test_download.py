@@ -1,3 +1,4 @@
+import contextlib
 import hashlib
 import logging
 import socket
@@ -8,6 +9,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import pytest
 
 from tasks.errors import DownloadError
+from tasks.ingestion import download as module
 from tasks.ingestion.download import NPZ, WORD_INDEX, RemoteFile, download, download_imdb, imdb_available
 from tasks.workspace import home
 
@@ -17,11 +19,16 @@ HINT = r"--data PATH .*--set data\.word_index=PATH"
 
 
 class Host:
-    """A web server on loopback that answers with the given (status, body, announced length), the last one for ever."""
+    """A web server on loopback that answers with the given (status, body, announced length), the last one for ever.
+
+    `headers` come with each answer, and `pause` stands, in seconds, between any two bytes; None sends all of it at once.
+    """
 
     def __init__(self):
         self.answers = [(200, CONTENT, None)]
         self.requests = []
+        self.headers = {}
+        self.pause = None
         host = self
 
         class Handler(BaseHTTPRequestHandler):
@@ -30,9 +37,20 @@ class Host:
                 status, body, length = host.answers.pop(0) if len(host.answers) > 1 else host.answers[0]
                 self.send_response(status)
                 self.send_header("Content-Length", str(len(body) if length is None else length))
+                for name, value in host.headers.items():
+                    self.send_header(name, value)
                 self.end_headers()
                 if self.command == "GET":
+                    self.write(body)
+
+            def write(self, body):
+                if host.pause is None:
                     self.wfile.write(body)
+                    return
+                with contextlib.suppress(OSError):  # whoever asked has gone
+                    for byte in body:
+                        self.wfile.write(bytes([byte]))
+                        time.sleep(host.pause)
 
             do_HEAD = do_GET  # noqa: N815 - the name that http.server looks for
 
@@ -78,6 +96,7 @@ def test_a_file_is_downloaded_once(host, tmp_path):
     assert names_in(tmp_path) == ["imdb.npz"]
 
 
+@pytest.mark.fault("download truncated, flipped, swapped or slow")
 def test_a_damaged_copy_is_replaced(host, tmp_path):
     (tmp_path / "imdb.npz").write_bytes(CONTENT[:-1] + b"x")
     assert download(host.file(), tmp_path).read_bytes() == CONTENT
@@ -102,11 +121,13 @@ def test_each_retry_waits_twice_as_long(host, tmp_path):
     assert 0.7 <= time.perf_counter() - start < 3
 
 
+@pytest.mark.fault("download truncated, flipped, swapped or slow")
 def test_a_body_that_breaks_off_is_fetched_again(host, tmp_path):
     host.answers = [(200, CONTENT[:5000], len(CONTENT)), (200, CONTENT, None)]
     assert download(host.file(), tmp_path, backoff=0.01).read_bytes() == CONTENT
 
 
+@pytest.mark.fault("download truncated, flipped, swapped or slow")
 def test_a_body_that_always_breaks_off_leaves_nothing_behind(host, tmp_path):
     host.answers = [(200, CONTENT[:5000], len(CONTENT))]
     with pytest.raises(DownloadError, match=rf"broke off after 5000 of {len(CONTENT)} bytes.*{HINT}"):
@@ -114,6 +135,7 @@ def test_a_body_that_always_breaks_off_leaves_nothing_behind(host, tmp_path):
     assert names_in(tmp_path) == []
 
 
+@pytest.mark.fault("download truncated, flipped, swapped or slow")
 def test_a_flipped_bit_is_fetched_once_more(host, tmp_path):
     flipped = CONTENT[:9] + bytes([CONTENT[9] ^ 1]) + CONTENT[10:]
     host.answers = [(200, flipped, None), (200, CONTENT, None)]
@@ -121,14 +143,33 @@ def test_a_flipped_bit_is_fetched_once_more(host, tmp_path):
     assert len(host.requests) == 2
 
 
-@pytest.mark.parametrize(("body", "what"), [(b"x" * 100, "another file"), (b"\n<!DOCTYPE html><p>Log in", "an HTML page")])
+@pytest.mark.fault("download truncated, flipped, swapped or slow")
+@pytest.mark.parametrize(
+    ("body", "what"),
+    [
+        (b"x" * 100, "another file"),
+        (b"\n<!DOCTYPE html><p>Log in", "an HTML page"),
+        (b"", "another file"),
+        (CONTENT[:5000], "another file"),
+        (CONTENT[:9] + bytes([CONTENT[9] ^ 1]) + CONTENT[10:], "another file"),
+    ],
+    ids=["another", "HTML", "nothing", "cut", "one bit"],
+)
 def test_another_file_is_refused_with_both_digests_after_one_more_try(host, tmp_path, body, what):
     host.answers = [(200, body, None)]
     found = hashlib.sha256(body).hexdigest()
-    with pytest.raises(DownloadError, match=f"delivered {what}: its digest is sha256:{found}, not {DIGEST}; .*{HINT}"):
+    kept = tmp_path / "imdb.npz.quarantined"
+    told = f"delivered {what}: its digest is sha256:{found}, not {DIGEST}; it is kept .* as {kept}, .*{HINT}"
+    with pytest.raises(DownloadError, match=told) as caught:
         download(host.file(), tmp_path)
+    assert "\n" not in str(caught.value)
     assert len(host.requests) == 2
-    assert names_in(tmp_path) == []
+    assert names_in(tmp_path) == [kept.name]
+    assert kept.read_bytes() == body
+
+    host.answers = [(200, CONTENT, None)]
+    assert download(host.file(), tmp_path).read_bytes() == CONTENT
+    assert names_in(tmp_path) == ["imdb.npz"]
 
 
 def test_a_file_that_is_not_there_is_not_asked_for_again(host, tmp_path):
@@ -145,11 +186,66 @@ def test_an_unreachable_host_is_an_error_that_says_how_to_go_on(dead_url, tmp_pa
     assert names_in(tmp_path) == []
 
 
+@pytest.mark.fault("download truncated, flipped, swapped or slow")
 def test_a_host_that_is_silent_runs_into_the_timeout(tmp_path):
     with socket.create_server(("127.0.0.1", 0)) as silent:
         url = f"http://127.0.0.1:{silent.getsockname()[1]}/imdb.npz"
         with pytest.raises(DownloadError, match="timed out"):
             download(RemoteFile(url, DIGEST), tmp_path, backoff=0.01, timeout=0.1)
+
+
+@pytest.mark.fault("download truncated, flipped, swapped or slow")
+def test_a_body_that_comes_too_slowly_runs_into_the_timeout(host, tmp_path):
+    host.pause = 0.02  # never silent for as long as the timeout
+    start = time.perf_counter()
+    with pytest.raises(DownloadError, match=rf"only \d+ bytes came in 0\.1 s.*{HINT}"):
+        download(host.file(), tmp_path, backoff=0.01, timeout=0.1)
+    assert time.perf_counter() - start < 10
+    assert len(host.requests) == 4
+    assert names_in(tmp_path) == []
+
+    host.pause = None
+    assert download(host.file(), tmp_path).read_bytes() == CONTENT
+
+
+@pytest.mark.fault("download truncated, flipped, swapped or slow")
+def test_a_body_that_does_not_end_is_cut(host, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MAX_BYTES", 100_000)
+    host.answers = [(200, CONTENT, None)]
+    with pytest.raises(DownloadError, match="delivered another file"):
+        download(host.file(), tmp_path)
+    assert (tmp_path / "imdb.npz.quarantined").stat().st_size < 100_000 + module.BLOCK
+
+
+@pytest.mark.fault("download truncated, flipped, swapped or slow")
+@pytest.mark.parametrize("content_type", ["text/html; charset=utf-8", "application/x-bogus"])
+def test_the_content_counts_whatever_type_it_is_said_to_be(host, tmp_path, content_type):
+    host.headers = {"Content-Type": content_type}
+    assert download(host.file(), tmp_path).read_bytes() == CONTENT
+    (tmp_path / "imdb.npz").unlink()
+    host.answers = [(200, b"<html>Log in", None)]
+    with pytest.raises(DownloadError, match="delivered an HTML page"):
+        download(host.file(), tmp_path)
+
+
+@pytest.mark.fault("download truncated, flipped, swapped or slow")
+def test_a_redirect_to_a_page_is_told_as_the_page_that_it_is(host, tmp_path):
+    host.answers = [(302, b"", None), (200, b"<!doctype html><title>Log in", None)] * 2
+    host.headers = {"Location": "/login"}
+    with pytest.raises(DownloadError, match=f"delivered an HTML page: its digest is .*{HINT}"):
+        download(host.file(), tmp_path)
+    assert [path for _, path in host.requests] == ["/imdb.npz", "/login"] * 2
+
+
+@pytest.mark.fault("download truncated, flipped, swapped or slow")
+@pytest.mark.parametrize("location", ["/imdb.npz", "file:///etc/passwd", "ftp://127.0.0.1:9/x", "http://[bad"])
+def test_a_redirect_to_nowhere_or_into_this_machine_is_not_followed(host, tmp_path, location):
+    host.answers = [(302, b"", None)]
+    host.headers = {"Location": location}
+    with pytest.raises(DownloadError, match=f"could not be downloaded .*{HINT}") as caught:
+        download(host.file(), tmp_path, backoff=0.01)
+    assert "\n" not in str(caught.value)
+    assert names_in(tmp_path) == []
 
 
 def test_both_files_go_to_the_workspace(host):
