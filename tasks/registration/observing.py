@@ -8,8 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tasks.registration.comparing import blaming
-from tasks.registration.model_files import verified_model
+from tasks.registration.model_files import blaming, verified_model
 from tasks.served_model import TextEncoder
 
 VOCABULARY = "artifacts/vocabulary.json"
@@ -36,12 +35,11 @@ def observe_texts(name: str, version: str, texts: Sequence[str]) -> Observed:
         ModelMismatch: the version's files are not those that were registered, or gone, or the model fails at the texts.
         RegistryError: MLflow could not be reached, or refused.
     """
-    with verified_model(name, version) as folder:
+    with verified_model(name, version) as folder, blaming(version):
         encoder = TextEncoder.load(folder / VOCABULARY)
-        with blaming(version):
-            predictions = mlflow.pyfunc.load_model(str(folder)).predict(list(texts))
-            probabilities = np.array([prediction.probability for prediction in predictions], dtype=np.float32)
-            predicted = np.array([prediction.label for prediction in predictions], dtype=np.int8)
+        predictions = mlflow.pyfunc.load_model(str(folder)).predict(list(texts))
+        probabilities = np.array([prediction.probability for prediction in predictions], dtype=np.float32)
+        predicted = np.array([prediction.label for prediction in predictions], dtype=np.int8)
     ids, lengths = encoder.encode(pa.array(texts, pa.string()))
     return Observed(
         encoder.pad(ids, lengths),
