@@ -5,9 +5,10 @@ from importlib import resources
 from pathlib import Path
 from typing import Any, TypeVar
 
-import yaml
 from pydantic import ValidationError
 
+from configs.bounded_yaml import MOST_BYTES, MOST_LEVELS, RefusedYaml, read_yaml
+from configs.one_line import one_line, shown_value
 from configs.schema import Config, Section
 from tasks.errors import ConfigError
 
@@ -36,21 +37,26 @@ def read_config(name_or_file: str, folder: str = "") -> Tree:
         text = resources.files("configs").joinpath(folder, f"{name_or_file}.yaml").read_text(encoding="utf-8")
     else:
         try:
-            text = Path(name_or_file).read_text(encoding="utf-8")
+            text = _read_text(Path(name_or_file))
         except FileNotFoundError:
-            raise ConfigError(f"no configuration {name_or_file!r}: give a YAML file or one of {', '.join(names)}") from None
-        except (OSError, UnicodeDecodeError) as error:
-            raise ConfigError(f"cannot read configuration {name_or_file}: {error}") from error
-    return parse_config(text, name_or_file)
+            raise ConfigError(
+                f"no configuration {shown_value(name_or_file)}: give a YAML file or one of {', '.join(names)}"
+            ) from None
+        except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a NUL in the path
+            raise ConfigError(f"cannot read configuration {shown_value(name_or_file)}: {one_line(str(error))}") from None
+    return parse_config(text, one_line(name_or_file))
 
 
 def parse_config(text: str, origin: str) -> Tree:
     """Return a configuration's YAML as an unchecked tree.
 
     Raises:
-        ConfigError: it is not a YAML mapping.
+        ConfigError: it is not a YAML mapping, or more than a configuration takes; see `read_yaml`.
     """
-    tree = _parse_yaml(text, origin)
+    try:
+        tree = read_yaml(text)
+    except RefusedYaml as refused:
+        raise ConfigError(f"{origin}: {refused}") from None
     if not isinstance(tree, dict):
         raise ConfigError(f"{origin}: a configuration is a mapping of sections, not {type(tree).__name__}")
     return tree
@@ -66,12 +72,12 @@ def override(tree: Tree, assignments: Iterable[str]) -> Tree:
     for assignment in assignments:
         path, equals, value = assignment.partition("=")
         keys = path.strip().split(".")
-        if not equals or len(keys) < 2 or not all(keys):
-            raise ConfigError(f"--set {assignment!r}: write section.key=value, as in training.epochs=3")
+        if not equals or not 2 <= len(keys) <= MOST_LEVELS or not all(keys):
+            raise ConfigError(f"--set {shown_value(assignment)}: write section.key=value, as in training.epochs=3")
         try:
-            result = with_value(result, keys, _parse_yaml(value, f"--set {path}"))
-        except ConfigError as error:
-            raise ConfigError(f"--set {assignment!r}: {error}") from None
+            result = with_value(result, keys, read_yaml(value))
+        except (ConfigError, RefusedYaml) as error:
+            raise ConfigError(f"--set {shown_value(assignment)}: {error}") from None
     return result
 
 
@@ -104,7 +110,7 @@ def check_section(tree: Mapping[str, Any], origin: str, schema: type[Checked]) -
     try:
         return schema.model_validate(tree)
     except ValidationError as error:
-        raise ConfigError(f"{origin}: {first_fault(error)}") from None
+        raise ConfigError(f"{one_line(origin)}: {first_fault(error)}") from None
 
 
 def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
@@ -115,21 +121,22 @@ def flatten(tree: Mapping[str, Any], prefix: str = "") -> dict[str, Any]:
     return leaves
 
 
-def _parse_yaml(text: str, origin: str) -> Any:
-    try:
-        return yaml.safe_load(text)
-    except yaml.YAMLError as error:
-        mark = getattr(error, "problem_mark", None)
-        where = f" at line {mark.line + 1}, column {mark.column + 1}" if mark else ""
-        raise ConfigError(f"{origin}: not valid YAML{where}: {getattr(error, 'problem', None) or 'unreadable'}") from None
+def _read_text(path: Path) -> str:
+    if path.exists() and not path.is_file():  # a pipe or a device may never end
+        raise OSError("it is a folder" if path.is_dir() else "it is no plain file")
+    with path.open("rb") as file:
+        content = file.read(MOST_BYTES + 1)
+    if len(content) > MOST_BYTES:
+        raise ValueError(f"it has more than {MOST_BYTES:,} bytes, and no configuration has so many")
+    return content.decode()
 
 
 def first_fault(error: ValidationError) -> str:
     """Return the first wrong key by its path, what is wrong with it, and how many more are wrong."""
     faults = error.errors(include_url=False)
     fault = faults[0]
-    path = ".".join(str(part) for part in fault["loc"]) or "configuration"
+    path = one_line(".".join(str(part) for part in fault["loc"])) or "configuration"
     message = "unknown key" if fault["type"] == "extra_forbidden" else fault["msg"].removeprefix("Value error, ")
-    got = "" if fault["type"] in ("missing", "extra_forbidden", "value_error") else f" (got {fault['input']!r})"
+    got = "" if fault["type"] in ("missing", "extra_forbidden", "value_error") else f" (got {shown_value(fault['input'])})"
     more = f"; and {len(faults) - 1} more" if len(faults) > 1 else ""
-    return f"{path}: {message}{got}{more}"
+    return f"{path}: {one_line(message)}{got}{more}"

@@ -28,7 +28,10 @@ def resolve_config(name: str | None, data: str | None, assignments: list[str]) -
         except ValidationError as error:
             raise ConfigError(f"--data: {first_fault(error)}") from None
         places = ("source", "path", "test_path", "word_index")
-        kept = {key: value for key, value in (tree.get("data") or {}).items() if key not in places}
+        given = tree.get("data") or {}
+        if not isinstance(given, dict):
+            raise ConfigError(f"configuration {name}: data is a value, not a section")
+        kept = {key: value for key, value in given.items() if key not in places}
         tree = {**tree, "data": {**kept, **source}}
     elif name is not None:
         tree = read_config(name)

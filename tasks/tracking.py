@@ -166,7 +166,8 @@ def _require_unlocked() -> None:
 
 
 def _tell_failure(error: Exception) -> str:
-    first_line = str(error).strip().split("\n", 1)[0]
+    lines = str(error).strip().split("\n")
+    first_line = lines[-1] if lines[0].endswith(":") else lines[0]  # of files that could not be fetched, what the last one met
     code, user = getattr(error, "error_code", None), os.environ.get("MLFLOW_TRACKING_USERNAME")
     if code == ErrorCode.Name(UNAUTHENTICATED):
         refused = f"does not take the user {user!r} with this password" if user else "wants to know who asks"

@@ -1,8 +1,7 @@
 """Versions side by side: scored on the same gate rows, now, by the same code."""
 
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -14,13 +13,12 @@ import pyarrow.parquet as pq
 from numpy.typing import NDArray
 
 from configs.schema import Config
-from tasks.errors import ModelMismatch
 from tasks.evaluation.comparison import compare_accuracy, compare_slices, expected_calibration_error, mcnemar
 from tasks.evaluation.intervals import wilson_interval
 from tasks.evaluation.metrics import measure_points
 from tasks.evaluation.scores import check_labels, check_probabilities
 from tasks.handles import Comparison, GateRows, HighWaterMark, Interval, PairedAccuracy, Reviews, SeedNoise, Standing
-from tasks.registration.model_files import verified_model
+from tasks.registration.model_files import blaming, verified_model
 from tasks.registration.training_texts import read_training_texts
 from tasks.registration.versions import VersionDetails
 
@@ -62,20 +60,6 @@ class LoadedVersion(NamedTuple):
             labels = np.array([prediction.label for prediction in predictions], dtype=np.int8)
         check_probabilities(probabilities, len(texts))
         return Scored(probabilities, labels)
-
-
-@contextmanager
-def blaming(version: str) -> Iterator[None]:
-    """Turn whatever a version's own code raises in the block into one line.
-
-    Raises:
-        ModelMismatch: it raised.
-    """
-    try:
-        yield
-    except Exception as error:  # whatever a model's own code may raise
-        message = next(iter(str(error).strip().splitlines()), "no message")
-        raise ModelMismatch(f"version {version} cannot be used: {type(error).__name__}: {message}") from error
 
 
 def load_version(version: VersionDetails) -> LoadedVersion:

@@ -13,6 +13,7 @@ from pathlib import Path
 from filelock import FileLock
 from packaging.requirements import InvalidRequirement, Requirement
 
+from configs.one_line import shown_value
 from tasks.errors import ModelMismatch
 from tasks.workspace import home
 
@@ -36,6 +37,7 @@ def python_for(requirements: Path) -> Path:
         raise ModelMismatch(f"the model pins no packages: it has no {requirements.name}") from None
     if unmet(text) is None:
         return Path(sys.executable)
+    _require_plain(text)
     key = hashlib.sha256(f"{platform.python_version()}\n{text}".encode()).hexdigest()
     area = home() / "environments"
     area.mkdir(parents=True, exist_ok=True)
@@ -47,6 +49,18 @@ def python_for(requirements: Path) -> Path:
             _install(draft, requirements)
             draft.rename(folder)
     return folder / "bin" / "python"
+
+
+def _require_plain(requirements: str) -> None:
+    """See that pip is asked for packages of its own index alone: an option or an address would have it run anybody's code."""
+    for line in requirements.splitlines():
+        wanted = line.split("#", 1)[0].strip()
+        try:
+            plain = not wanted or Requirement(wanted).url is None
+        except InvalidRequirement:
+            plain = False
+        if not plain:
+            raise ModelMismatch(f"what the model pins is not installed: {shown_value(wanted)} is no package with a version")
 
 
 def unmet(requirements: str) -> str | None:

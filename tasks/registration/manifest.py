@@ -3,15 +3,16 @@
 import hashlib
 import re
 from collections.abc import Mapping
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 
-import yaml
-
-from tasks.errors import ModelMismatch
+from configs.loading import parse_config
+from configs.one_line import one_line, shown_value
+from tasks.errors import ConfigError, ModelMismatch
 from tasks.workspace import sha256_of_file
 
 FILE_PREFIX = "file."
 DIGEST_TAG = "files.sha256"
+LOADER = "mlflow.pyfunc.loaders.code_model"
 MAX_KEY_LENGTH = 250
 _VALID_KEY = re.compile(r"[/\w.\- :]+")  # mlflow.utils.validation, as is the length
 
@@ -84,15 +85,28 @@ def check_files(folder: Path, expected: Mapping[str, str]) -> None:
         raise ModelMismatch(faults[0] + (f", and {len(faults) - 1} more differ" if faults[1:] else ""))
 
 
-def check_paths(folder: Path) -> None:
-    """See that all that the folder's `MLmodel` has MLflow load lies in the folder.
+def check_mlmodel(folder: Path) -> None:
+    """See that MLflow will load from a folder what a training of this project logs, and nothing else.
+
+    That is code as a file of the folder, and artifacts in it; no pickle, no further modules, no loader of another package.
 
     Raises:
-        ModelMismatch: a path leads out of it.
+        ModelMismatch: the folder's `MLmodel` asks for more, for something else, or for what lies outside.
     """
-    tree = yaml.safe_load((folder / "MLmodel").read_text(encoding="utf-8"))
-    function = tree["flavors"]["python_function"]
-    artifacts = [artifact["path"] for artifact in (function.get("artifacts") or {}).values()]
-    for path in [*artifacts, *(function[key] for key in ("code", "data", "python_model") if function.get(key))]:
-        if not (folder / path).resolve().is_relative_to(folder.resolve()):
-            raise ModelMismatch(f"its MLmodel leads out of it, to {path!r}")
+    try:
+        function = parse_config((folder / "MLmodel").read_text(encoding="utf-8"), "MLmodel")["flavors"]["python_function"]
+        artifacts = [artifact["path"] for artifact in (function.get("artifacts") or {}).values()]
+        environments = list((function.get("env") or {}).values())
+        code = PurePosixPath(function["model_code_path"]).name  # MLflow forgets the folder that it was logged from
+    except (ConfigError, OSError, ValueError, LookupError, AttributeError, TypeError) as error:
+        raise ModelMismatch(f"its MLmodel is not one of this project: {type(error).__name__}: {one_line(str(error))}") from None
+    if function.get("loader_module") != LOADER:
+        raise ModelMismatch(f"its MLmodel names the loader {shown_value(function.get('loader_module'))}, not {LOADER}")
+    for key in ("python_model", "code", "data"):
+        if function.get(key) is not None:
+            raise ModelMismatch(f"its MLmodel has {key} {shown_value(function[key])}: only code in a file is loaded")
+    for path in [*artifacts, *environments, code]:
+        if not isinstance(path, str) or not (folder / path).resolve().is_relative_to(folder.resolve()):
+            raise ModelMismatch(f"its MLmodel leads out of it, to {shown_value(path)}")
+        if not (folder / path).is_file():
+            raise ModelMismatch(f"its MLmodel names a file that it has not, {shown_value(path)}")

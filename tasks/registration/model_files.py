@@ -8,10 +8,11 @@ from pathlib import Path
 
 import mlflow
 
+from configs.one_line import one_line
 from tasks.errors import ModelMismatch, RegistryError
 from tasks.registration.identity import check_entered
 from tasks.registration.ledger import read_ledger
-from tasks.registration.manifest import DIGEST_TAG, check_files, check_paths, manifest_digest, read_manifest
+from tasks.registration.manifest import DIGEST_TAG, check_files, check_mlmodel, manifest_digest, read_manifest
 from tasks.registration.versions import find_version
 from tasks.tracking import connect, reaching_mlflow
 
@@ -30,7 +31,8 @@ def downloaded_model(model_uri: str) -> Iterator[Path]:
         RegistryError: MLflow could not be reached, or refused.
     """
     connect()
-    with tempfile.TemporaryDirectory(prefix="reprise-model-") as private:
+    # Of a fetch that failed, other threads may write a moment longer.
+    with tempfile.TemporaryDirectory(prefix="reprise-model-", ignore_cleanup_errors=True) as private:
         try:
             with reaching_mlflow():
                 folder = Path(mlflow.artifacts.download_artifacts(model_uri, dst_path=private))
@@ -42,6 +44,20 @@ def downloaded_model(model_uri: str) -> Iterator[Path]:
         if not any(folder.iterdir()):  # MLflow takes a folder that is gone for an empty one
             raise ModelMismatch(f"the files of {model_uri} are gone from MLflow: restore them from a backup")
         yield folder
+
+
+@contextmanager
+def blaming(version: str) -> Iterator[None]:
+    """Turn whatever a version's own code raises in the block into one line.
+
+    Raises:
+        ModelMismatch: it raised.
+    """
+    try:
+        yield
+    except Exception as error:  # whatever a model's own code may raise
+        message = next(iter(str(error).strip().splitlines()), "no message")
+        raise ModelMismatch(f"version {version} cannot be used: {type(error).__name__}: {one_line(message)}") from error
 
 
 @contextmanager
@@ -70,7 +86,7 @@ def verified_model(name: str, version: str) -> Iterator[Path]:
     with downloaded_model(f"models:/{name}/{version}") as folder:
         try:
             check_files(folder, manifest)
-            check_paths(folder)
+            check_mlmodel(folder)
         except ModelMismatch as mismatch:
             raise ModelMismatch(f"version {version} of {name} is not what was registered: {mismatch}") from None
         yield folder

@@ -8,8 +8,7 @@ import numpy as np
 import pyarrow as pa
 from numpy.typing import NDArray
 
-from tasks.registration.comparing import blaming
-from tasks.registration.model_files import verified_model
+from tasks.registration.model_files import blaming, verified_model
 from tasks.scoring.scores import cut_chunks
 from tasks.served_model import TextEncoder
 
@@ -39,12 +38,11 @@ def observe_texts(name: str, version: str, texts: Sequence[str]) -> Observed:
     """
     predictions: list[tuple[float, int]] = []
     ids, lengths = [], []
-    with verified_model(name, version) as folder:
+    with verified_model(name, version) as folder, blaming(version):
         encoder = TextEncoder.load(folder / VOCABULARY)
-        with blaming(version):
-            model = mlflow.pyfunc.load_model(str(folder))
-            for chunk in cut_chunks(pa.array(texts, pa.large_string())):
-                predictions += [(one.probability, one.label) for one in model.predict(chunk.to_pylist())]
+        model = mlflow.pyfunc.load_model(str(folder))
+        for chunk in cut_chunks(pa.array(texts, pa.large_string())):
+            predictions += [(one.probability, one.label) for one in model.predict(chunk.to_pylist())]
     for chunk in cut_chunks(pa.array(texts, pa.large_string())):
         found, counts = encoder.encode(chunk.cast(pa.string()))
         ids.append(encoder.pad(found, counts))

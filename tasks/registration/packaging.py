@@ -8,8 +8,10 @@ import mlflow
 from mlflow.models import Model
 
 from tasks import served_model
+from tasks.errors import ModelMismatch
 from tasks.handles import PaddedReviews, TrackedRun, TrainedModel
 from tasks.tracking import connect, reaching_mlflow
+from tasks.workspace import sha256_of_file
 
 SERVED_PACKAGES = ("tensorflow", "keras", "mlflow", "numpy", "pandas", "pyarrow", "pydantic")
 
@@ -46,11 +48,7 @@ def log_model(run: TrackedRun, model: TrainedModel, padded: PaddedReviews, *, th
             model_id=logged.model_id,
             step=step,
             python_model=str(Path(served_model.__file__)),
-            artifacts={
-                "network": str(model.file("model.keras")),
-                "lstm": str(model.file("lstm.py")),
-                "vocabulary": str(padded.file("vocabulary.json")),
-            },
+            artifacts={name: str(file) for name, file in _artifacts(model, padded).items()},
             model_config={"threshold": threshold},
             pip_requirements=pinned_requirements(),
             metadata={"weights_sha256": model.sha256, "python": sys.version.split()[0]},
@@ -69,3 +67,28 @@ def delete_logged_models(run: TrackedRun) -> None:
         found = client.search_logged_models([run.experiment_id], filter_string=f"source_run_id = '{run.run_id}'")
         for logged in found:
             client.delete_logged_model(logged.model_id)
+
+
+def check_logged(folder: Path, model: TrainedModel, padded: PaddedReviews) -> None:
+    """See that a logged model's code and artifacts are those that were given to `log_model`, before anything of it is loaded.
+
+    Args:
+        folder: the logged model's files.
+        model: the trained network.
+        padded: what it was trained on.
+
+    Raises:
+        ModelMismatch: a file was changed on the way, or since.
+    """
+    originals = {f"artifacts/{file.name}": file for file in _artifacts(model, padded).values()}
+    for name, original in {**originals, "served_model.py": Path(served_model.__file__)}.items():
+        if not (folder / name).is_file() or sha256_of_file(folder / name) != sha256_of_file(original):
+            raise ModelMismatch(f"{name} of the logged model is not what was logged: it was changed in MLflow's store")
+
+
+def _artifacts(model: TrainedModel, padded: PaddedReviews) -> dict[str, Path]:
+    return {
+        "network": model.file("model.keras"),
+        "lstm": model.file("lstm.py"),
+        "vocabulary": padded.file("vocabulary.json"),
+    }

@@ -3,8 +3,8 @@
 from typing import Any
 
 import mlflow
-import yaml
 
+from configs.loading import parse_config
 from tasks.errors import InputError
 from tasks.handles import Decision, LedgerEntry, TrackedRun
 from tasks.registration.ledger import read_ledger
@@ -101,8 +101,7 @@ def _ended(entry: LedgerEntry, version: str) -> bool:
 def _read_config(details: VersionDetails) -> dict[str, Any]:
     with reaching_mlflow():
         text = mlflow.artifacts.load_text(f"runs:/{details.summary.run_id}/config.yaml")
-    tree: dict[str, Any] = yaml.safe_load(text)
-    return tree
+    return parse_config(text, f"config.yaml of the run {details.summary.run_id}")
 
 
 def _read_config_of(name: str, version: str) -> dict[str, Any] | None:

@@ -10,7 +10,7 @@ import pyarrow as pa
 from tasks.errors import ModelMismatch
 from tasks.handles import Handle
 from tasks.registration.manifest import DIGEST_TAG
-from tasks.registration.model_files import verified_model
+from tasks.registration.model_files import blaming, verified_model
 from tasks.registration.versions import VersionSummary, choose_model, find_version
 from tasks.scoring.json_columns import replace_halves
 from tasks.scoring.scores import score
@@ -31,10 +31,10 @@ def score_texts(version: VersionSummary, texts: Sequence[str]) -> list[dict[str,
     """Return the `probability` and `label` that a version gives for each text, or the `error` for which it gives none.
 
     Raises:
-        ModelMismatch: the version's files are not those that were registered, or gone.
+        ModelMismatch: the version's files are not those that were registered, or gone, or the model fails at the texts.
         RegistryError: MLflow could not be reached, or refused.
     """
-    with verified_model(version.name, version.version) as folder:
+    with verified_model(version.name, version.version) as folder, blaming(f"{version.version} of {version.name}"):
         model = mlflow.pyfunc.load_model(str(folder))
         rows = pa.array(map(replace_halves, texts), pa.string())
         found: list[dict[str, Any]] = score(rows, pa.nulls(len(rows), pa.string()), model.predict).to_pylist()
@@ -60,14 +60,14 @@ def loaded_model(version: PinnedVersion) -> Any:
     """Return a version's pyfunc, from files that were checked, loaded once in this process.
 
     Raises:
-        ModelMismatch: the version's files are not those that were pinned, or gone.
+        ModelMismatch: the version's files are not those that were pinned, or gone, or cannot be loaded.
         RegistryError: MLflow could not be reached, or refused.
     """
     with _loading:
         if version not in _loaded:
             if pin_version(version.name, version.version) != version:
                 raise ModelMismatch(f"version {version.version} of {version.name} has other files than when scoring began")
-            with verified_model(version.name, version.version) as folder:
+            with verified_model(version.name, version.version) as folder, blaming(f"{version.version} of {version.name}"):
                 model = mlflow.pyfunc.load_model(str(folder))
             _loaded.clear()  # a long-lived worker keeps one
             _loaded[version] = model

@@ -25,7 +25,7 @@ from tasks.registration import by_hand
 from tasks.registration.load_check import FreshProcess, compare_scores, score_afresh
 from tasks.registration.manifest import hash_files, version_record
 from tasks.registration.model_files import downloaded_model
-from tasks.registration.packaging import delete_logged_models, log_model
+from tasks.registration.packaging import check_logged, delete_logged_models, log_model
 from tasks.registration.pages import log_card, publish_pages
 from tasks.registration.promotion import Base
 from tasks.registration.reference import log_reference
@@ -101,6 +101,7 @@ def _register_anew(
     check = config.registration
     with downloaded_model(model_uri) as folder:
         manifest = hash_files(folder)
+        check_logged(folder, model, padded)
         found = score_afresh(
             folder, texts, seconds=check.load_check_seconds, mebibytes=check.load_check_mebibytes, waiting=fresh
         )

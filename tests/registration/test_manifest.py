@@ -7,13 +7,14 @@ from pathlib import Path
 
 import mlflow
 import pytest
+import yaml
 from mlflow.exceptions import MlflowException
 from mlflow.utils.validation import _validate_model_version_tag
 
 from tasks.errors import ModelMismatch, RegistryError
 from tasks.registration.manifest import (
     check_files,
-    check_paths,
+    check_mlmodel,
     hash_files,
     manifest_digest,
     manifest_tags,
@@ -102,28 +103,66 @@ def test_the_first_file_that_differs_is_named(folder, change, line):
     assert str(refusal.value) == line
 
 
+MLMODEL = """
+flavors:
+  python_function:
+    artifacts: {network: {path: a/c.txt, uri: /home/somebody/c.txt}}
+    code: null
+    env: {conda: b.txt}
+    loader_module: mlflow.pyfunc.loaders.code_model
+    model_code_path: /home/somebody/b.txt
+"""
+
+
+@pytest.mark.fault("hostile model files")
 @pytest.mark.parametrize(
-    "function",
+    ("change", "line"),
     [
-        "{artifacts: {network: {path: ../b.txt}}}",
-        "{artifacts: {network: {path: a/../../b.txt}}}",
-        "{artifacts: {network: {path: /etc/hosts}}}",
-        "{code: ..}",
-        "{data: /tmp}",
-        "{python_model: ../b.txt}",
+        ({"artifacts": {"network": {"path": "../b.txt"}}}, "leads out of it, to '../b.txt'"),
+        ({"artifacts": {"network": {"path": "a/../../b.txt"}}}, "leads out of it, to 'a/../../b.txt'"),
+        ({"artifacts": {"network": {"path": "/etc/hosts"}}}, "leads out of it, to '/etc/hosts'"),
+        ({"artifacts": {"network": {"path": "a/d.txt"}}}, "names a file that it has not, 'a/d.txt'"),
+        ({"artifacts": {"network": {"path": 3}}}, "leads out of it, to 3"),
+        ({"artifacts": ["a/c.txt"]}, "is not one of this project: AttributeError"),
+        ({"env": {"conda": "../b.txt"}}, "leads out of it, to '../b.txt'"),
+        ({"env": {"virtualenv": "/etc/hosts"}}, "leads out of it, to '/etc/hosts'"),
+        ({"code": ".."}, "has code '..': only code in a file is loaded"),
+        ({"code": "a"}, "has code 'a': only code in a file is loaded"),
+        ({"data": "/data"}, "has data '/data': only code in a file is loaded"),
+        ({"python_model": "b.txt"}, "has python_model 'b.txt': only code in a file is loaded"),
+        ({"loader_module": "mlflow.sklearn"}, "names the loader 'mlflow.sklearn'"),
+        ({"loader_module": None}, "names the loader None"),
+        ({"model_code_path": ".."}, "leads out of it, to '..'"),
+        ({"model_code_path": "/home/somebody/d.txt"}, "names a file that it has not, 'd.txt'"),
+        ({"model_code_path": None}, "is not one of this project: TypeError"),
     ],
 )
-def test_an_mlmodel_that_leads_out_of_its_folder_is_refused(folder, function):
-    (folder / "MLmodel").write_text("flavors: {python_function: {artifacts: {network: {path: a/c.txt}}, code: null}}")
-    check_paths(folder)
-    (folder / "MLmodel").write_text(f"flavors: {{python_function: {function}}}")
-    with pytest.raises(ModelMismatch, match="leads out of it"):
-        check_paths(folder)
+def test_an_mlmodel_that_asks_for_anything_else_is_refused(folder, change, line):
+    (folder / "MLmodel").write_text(MLMODEL)
+    check_mlmodel(folder)
+    tree = yaml.safe_load(MLMODEL)
+    tree["flavors"]["python_function"].update(change)
+    (folder / "MLmodel").write_text(yaml.safe_dump(tree))
+    with pytest.raises(ModelMismatch) as refusal:
+        check_mlmodel(folder)
+    assert str(refusal.value).startswith(f"its MLmodel {line}")
 
 
-def test_a_version_that_was_tampered_with_is_refused_whatever_was_done(small_version, tmp_path):
+@pytest.mark.fault("hostile model files")
+@pytest.mark.parametrize(
+    "text", ["", "flavors: {sklearn: {}}", "flavors: 3", "a: &a [*a]", "flavors: !!python/name:os.system ", "x" * 300_000]
+)
+def test_what_is_no_mlmodel_is_refused_in_one_line(folder, text):
+    (folder / "MLmodel").write_text(text)
+    with pytest.raises(ModelMismatch, match=r"^its MLmodel is not one of this project: [^\n]{1,600}\Z"):
+        check_mlmodel(folder)
+
+
+@pytest.mark.fault("hostile model files")
+def test_a_version_that_was_tampered_with_is_refused_whatever_was_done(small_version, tmp_path, tries):
     other, _ = save_small_model(tmp_path / "other", seed=1)
     measured = tamper(small_version, other.file("model.keras"))
+    tries(measured["ways"], measured["refused"])
     assert measured["loaded"] == []
     assert measured["refused"] == measured["ways"] > 50
     assert not measured["code_ran"]
@@ -131,6 +170,7 @@ def test_a_version_that_was_tampered_with_is_refused_whatever_was_done(small_ver
     assert "'artifacts/model.keras' is changed" in measured["lines"]["another network"]
 
 
+@pytest.mark.fault("hostile model files")
 def test_compiled_code_beside_the_source_is_not_run(small_version, tmp_path, monkeypatch):
     store = Path(mlflow.artifacts.download_artifacts(f"models:/{small_version.name}/{small_version.version}"))
     source, ran = store / "artifacts" / "lstm.py", tmp_path / "ran"

@@ -1,0 +1,26 @@
+"""What a user is told, whatever stands in it: one line, of bounded length, without credentials."""
+
+import re
+import reprlib
+
+MOST_CHARACTERS = 400
+
+_shortened = reprlib.Repr()
+_shortened.maxlevel, _shortened.maxstring, _shortened.maxother = 2, 80, 80
+
+
+def one_line(text: str) -> str:
+    """Return a text as one line of printable characters, cut where it is long, without the credentials of its URLs."""
+    line = "".join(character if character.isprintable() else " " for character in without_credentials(text))
+    line = " ".join(line.split())
+    return line if len(line) <= MOST_CHARACTERS else f"{line[: MOST_CHARACTERS - 1]}…"
+
+
+def shown_value(value: object) -> str:
+    """Return a value as Python would write it, with what is long left out, and without the credentials of a URL."""
+    return without_credentials(_shortened.repr(value))
+
+
+def without_credentials(text: str) -> str:
+    """Return a text without the user and password of the URLs in it, wherever they stand."""
+    return re.sub(r"://[^/\s'\"]*@", "://", text)
