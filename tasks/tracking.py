@@ -6,11 +6,14 @@ import json
 import logging
 import os
 import re
+import shlex
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Protocol
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from filelock import FileLock
 
@@ -20,7 +23,7 @@ import mlflow  # noqa: TID251
 import pandas as pd
 import yaml
 from mlflow import MlflowClient  # noqa: TID251
-from mlflow.entities import Dataset, DatasetInput, InputTag, Metric, Param, RunStatus, RunTag  # noqa: TID251
+from mlflow.entities import Dataset, DatasetInput, InputTag, LifecycleStage, Metric, Param, RunStatus, RunTag  # noqa: TID251
 from mlflow.exceptions import MlflowException  # noqa: TID251
 from mlflow.protos.databricks_pb2 import (  # noqa: TID251
     PERMISSION_DENIED,
@@ -59,6 +62,7 @@ from tasks.workspace import home, in_use, is_in_use, sha256_of_file
 logger = logging.getLogger("reprise.tracking")
 
 STARTING_SECONDS = 10
+ARTIFACTS = "artifacts"
 REGISTERED_MODEL = "registered_model"
 """The tag of the runs that train a candidate for a registered model."""
 DATASET_CONTEXTS: dict[Split, str] = {"train": "training", "validation": "validation", "test": "testing"}
@@ -92,7 +96,11 @@ def store_folder() -> Path:
 
 def tracking_uri() -> str:
     """Return `MLFLOW_TRACKING_URI`, or the embedded store's SQLite."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{store_folder() / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or _embedded_uri()
+
+
+def _embedded_uri() -> str:
+    return f"sqlite:///{store_folder() / 'mlflow.db'}"
 
 
 def server_url() -> str | None:
@@ -135,6 +143,11 @@ def shown_tracking_uri() -> str:
     return _without_password(tracking_uri())
 
 
+def mlflow_command(arguments: str) -> str:
+    """Return a command of MLflow's own as a message names it."""
+    return f"`MLFLOW_TRACKING_URI={shlex.quote(shown_tracking_uri())} mlflow {arguments}`"
+
+
 def connect() -> MlflowClient:
     """Return a client; on the first use of an embedded store, make its database.
 
@@ -147,6 +160,7 @@ def connect() -> MlflowClient:
         if server_url() is not None:
             return MlflowClient()
         store_folder().mkdir(exist_ok=True)
+        _refuse_lost_database()
         # Two processes that both migrate a new SQLite break it.
         with FileLock(store_folder() / ".migration.lock"):
             client = MlflowClient()
@@ -154,18 +168,46 @@ def connect() -> MlflowClient:
         return client
 
 
+def _refuse_lost_database() -> None:
+    """A new database would begin with no champion, and have the next version promoted without a comparison."""
+    database, artifacts = store_folder() / "mlflow.db", store_folder() / ARTIFACTS
+    if tracking_uri() == _embedded_uri() and not database.exists() and artifacts.is_dir() and any(artifacts.iterdir()):
+        raise RegistryError(
+            f"{database} is gone, and with it the record of the models whose files are in {artifacts}: restore it from a "
+            f"backup or, to begin anew, move {artifacts} away"
+        )
+
+
 def ensure_experiment(client: MlflowClient, name: str, tags: Mapping[str, str] | None = None) -> str:
     """Return the id of the experiment `name`, which is made, with these tags, where there is none."""
     experiment = client.get_experiment_by_name(name)
+    location = None if server_url() else (store_folder() / ARTIFACTS / name).as_uri()
     if experiment is None:
-        location = None if server_url() else (store_folder() / "artifacts" / name).as_uri()
         try:
             return str(client.create_experiment(name, artifact_location=location, tags=dict(tags or {})))
         except MlflowException as error:
             if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
                 raise
         experiment = client.get_experiment_by_name(name)  # another process made it just now
+    if experiment.lifecycle_stage != LifecycleStage.ACTIVE:
+        restore = mlflow_command(f"experiments restore --experiment-id {experiment.experiment_id}")
+        raise RegistryError(f"the experiment {name!r} is deleted: bring it back with {restore}")
+    if location is not None:
+        _refuse_other_store(name, experiment.artifact_location, location)
     return str(experiment.experiment_id)
+
+
+def _refuse_other_store(experiment: str, location: str, ours: str) -> None:
+    """MLflow keeps locations absolute: from a store that was moved or copied, a run would write to where it came from."""
+    there = Path(url2pathname(urlsplit(location).path)) if location.startswith("file:") else None
+    if there is None or there.parts[-3:-1] != ("mlruns", ARTIFACTS) or tracking_uri() != _embedded_uri():
+        return  # a place that the user has chosen
+    if there.parents[1].resolve() != store_folder().resolve():
+        raise RegistryError(
+            f"this MLflow store was moved or copied from {there.parents[1]} to {store_folder()}, and its experiment "
+            f"{experiment!r} still keeps its artifacts there: move it back, or make {there.parents[1]} a link to "
+            f"{store_folder()}"
+        )
 
 
 def every_page(search: Callable[..., Any], *arguments: object) -> Iterator[Any]:
