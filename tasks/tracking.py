@@ -4,6 +4,7 @@ import getpass
 import logging
 import os
 import re
+import shlex
 import sqlite3
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -11,6 +12,8 @@ from contextlib import AbstractContextManager, ExitStack, closing, contextmanage
 from enum import Enum
 from pathlib import Path
 from typing import Any, Literal, Protocol
+from urllib.parse import urlsplit
+from urllib.request import url2pathname
 
 from filelock import FileLock
 
@@ -56,6 +59,7 @@ STARTING_SECONDS = 10
 ENDING_SECONDS = 15
 DATABASE_SECONDS = 90
 """So long a database that is locked, or just being restarted, is waited for where nothing is lost by waiting."""
+ARTIFACTS = "artifacts"
 REGISTERED_MODEL = "registered_model"
 """The tag of the runs that train a candidate for a registered model."""
 FLOW_RUN, EARLIER_FLOW_RUNS = "prefect.flow_run_id", "prefect.earlier_flow_run_ids"
@@ -94,7 +98,11 @@ def store_folder() -> Path:
 
 def tracking_uri() -> str:
     """Return `MLFLOW_TRACKING_URI`, or the embedded store's SQLite."""
-    return os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{store_folder() / 'mlflow.db'}"
+    return os.environ.get("MLFLOW_TRACKING_URI") or _embedded_uri()
+
+
+def _embedded_uri() -> str:
+    return f"sqlite:///{store_folder() / 'mlflow.db'}"
 
 
 def server_url() -> str | None:
@@ -182,6 +190,11 @@ def shown_tracking_uri() -> str:
     return _without_password(tracking_uri())
 
 
+def mlflow_command(arguments: str) -> str:
+    """Return a command of MLflow's own as a message names it."""
+    return f"`MLFLOW_TRACKING_URI={shlex.quote(shown_tracking_uri())} mlflow {arguments}`"
+
+
 def connect() -> MlflowClient:
     """Return a client; on the first use of an embedded store, make its database.
 
@@ -195,6 +208,7 @@ def connect() -> MlflowClient:
         if server_url() is not None:
             return MlflowClient()
         store_folder().mkdir(exist_ok=True)
+        _refuse_lost_database()
         # Two processes that both migrate a new SQLite break it.
         with FileLock(store_folder() / ".migration.lock"):
             client = MlflowClient()
@@ -202,18 +216,46 @@ def connect() -> MlflowClient:
         return client
 
 
+def _refuse_lost_database() -> None:
+    """A new database would begin with no champion, and have the next version promoted without a comparison."""
+    database, artifacts = store_folder() / "mlflow.db", store_folder() / ARTIFACTS
+    if tracking_uri() == _embedded_uri() and not database.exists() and artifacts.is_dir() and any(artifacts.iterdir()):
+        raise RegistryError(
+            f"{database} is gone, and with it the record of the models whose files are in {artifacts}: restore it from a "
+            f"backup or, to begin anew, move {artifacts} away"
+        )
+
+
 def ensure_experiment(client: MlflowClient, name: str, tags: Mapping[str, str] | None = None) -> str:
     """Return the id of the experiment `name`, which is made, with these tags, where there is none."""
     experiment = client.get_experiment_by_name(name)
+    location = None if server_url() else (store_folder() / ARTIFACTS / name).as_uri()
     if experiment is None:
-        location = None if server_url() else (store_folder() / "artifacts" / name).as_uri()
         try:
             return str(client.create_experiment(name, artifact_location=location, tags=dict(tags or {})))
         except MlflowException as error:
             if error.error_code != ErrorCode.Name(RESOURCE_ALREADY_EXISTS):
                 raise
         experiment = client.get_experiment_by_name(name)  # another process made it just now
+    if experiment.lifecycle_stage != LifecycleStage.ACTIVE:
+        restore = mlflow_command(f"experiments restore --experiment-id {experiment.experiment_id}")
+        raise RegistryError(f"the experiment {name!r} is deleted: bring it back with {restore}")
+    if location is not None:
+        _refuse_other_store(name, experiment.artifact_location, location)
     return str(experiment.experiment_id)
+
+
+def _refuse_other_store(experiment: str, location: str, ours: str) -> None:
+    """MLflow keeps locations absolute: from a store that was moved or copied, a run would write to where it came from."""
+    there = Path(url2pathname(urlsplit(location).path)) if location.startswith("file:") else None
+    if there is None or there.parts[-3:-1] != ("mlruns", ARTIFACTS) or tracking_uri() != _embedded_uri():
+        return  # a place that the user has chosen
+    if there.parents[1].resolve() != store_folder().resolve():
+        raise RegistryError(
+            f"this MLflow store was moved or copied from {there.parents[1]} to {store_folder()}, and its experiment "
+            f"{experiment!r} still keeps its artifacts there: move it back, or make {there.parents[1]} a link to "
+            f"{store_folder()}"
+        )
 
 
 def every_page(search: Callable[..., Any], *arguments: object) -> Iterator[Any]:

@@ -15,13 +15,14 @@ class VersionRecord(NamedTuple):
 
     `tags` are the version's, `run_tags`, `metrics` and `config` its run's; `decision` is the gate's last on it; `entries`
     are the ledger's on it or on its end as champion; `compared` is the champion it was compared with or took over from, and
-    that one's configuration, None where it is gone.
+    that one's configuration, None where it is gone. `lost` says why the run tells nothing, or not all, any more.
     """
 
     name: str
     version: str
     champion: str | None
     run_id: str
+    lost: str | None
     tags: Mapping[str, str]
     run_tags: Mapping[str, str]
     metrics: Mapping[str, float]
@@ -39,6 +40,7 @@ def write_page(record: VersionRecord) -> str:
             "",
             _standing(record),
             "",
+            *([f"**Lost.** {record.lost}", ""] if record.lost else []),
             *_ledger(record),
             *_section("Gate", gate_lines(record.decision) if record.decision else []),
             *_section("Test metrics on the gate rows, as trained", _metrics(record.metrics)),
@@ -116,6 +118,8 @@ def _differences(record: VersionRecord) -> list[str]:
     if record.compared is None:
         return ["There was no champion to differ from."]
     version, config = record.compared
+    if not record.config:
+        return ["It is lost."]
     if config is None:
         return [f"That of version {version} is gone."]
     rows = [[f"`{key}`", f"`{value}`", f"`{other}`"] for key, value, other in compare_configs(record.config, config)]

@@ -71,6 +71,7 @@ def record(**changes):
         "version": "4",
         "champion": "4",
         "run_id": "r4",
+        "lost": None,
         "tags": {"dataset.sha256": "d" * 64, "weights_sha256": "w" * 64},
         "run_tags": {"stages.reused": "ingestion, training"},
         "metrics": figures | test,

@@ -27,6 +27,8 @@ from tasks.registration.ledger import Draft, count_decisions, find_gate_entry, r
 from tasks.registration.model_files import verified_model
 from tasks.registration.noise import read_noise
 from tasks.registration.promotion import promote, read_base, record
+from tasks.registration.sources import check_sources
+from tasks.registration.training_texts import read_training_texts
 from tasks.registration.versions import CHALLENGER, CHAMPION, VersionDetails, find_version, record_decision
 from tasks.workspace import write_whole
 
@@ -118,11 +120,16 @@ def _decide(
     base = read_base(name)
     if base.champion == version:
         raise InputError(f"version {version} of {name!r} is the champion already")
+    champion = find_version(name, base.champion) if base.champion else None
+    check_sources(challenger)
+    if champion is not None:
+        check_sources(champion)
+        read_training_texts(champion)
     entries = read_ledger(name)
     best, recorded_marks = _find_marks(name, entries, gate_rows.sha256)
     comparison = compare_versions(
         challenger,
-        find_version(name, base.champion) if base.champion else None,
+        champion,
         best,
         reviews=reviews,
         gate_rows=gate_rows,
@@ -172,10 +179,13 @@ def _find_marks(
     *_, champion = (None, *(entry.version for entry in champion_line(entries)))
     for version, accuracy in mark_candidates(entries, gate_sha256).items():
         try:
+            details = find_version(name, version)
             if version != champion:  # whose files must be sound: they are looked at when it is scored
+                check_sources(details)
+                read_training_texts(details)
                 with verified_model(name, version):
                     pass
-            found.append(find_version(name, version))
+            found.append(details)
         except (InputError, ModelMismatch) as error:
             if accuracy is None:
                 logger.warning("the high-water mark leaves out version %s, once the best: %s", version, error)

@@ -32,7 +32,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
 from tasks.errors import GateClosed, InputError
 from tasks.handles import Handle, LedgerEntry
-from tasks.tracking import connect, ensure_experiment, every_page, reaching_mlflow, shown_tracking_uri
+from tasks.tracking import connect, ensure_experiment, every_page, mlflow_command, reaching_mlflow
 
 EXPERIMENT = "promotions"
 RUN_TAG = "ledger.run_id"
@@ -318,11 +318,18 @@ def _list_ledgers(client: MlflowClient) -> dict[str, str]:
 def _refuse_stray(client: MlflowClient, name: str) -> None:
     """Without this, who takes away a model's tag would have its history begin anew, with no champion to be compared with."""
     stray = _list_ledgers(client).get(name)
-    if stray is not None and _bound_run(client, name) is None:  # else another process made the model just now
+    if stray is None or _bound_run(client, name) is not None:  # another process made the model just now
+        return
+    anew = f"to begin a new history, delete the ledger: {mlflow_command(f'runs delete --run-id {stray}')}"
+    if find_model(client, name) is None:
         raise GateClosed(
-            f"the registered model {name!r} has lost its promotion ledger, run {stray}: set the model's tag {RUN_TAG} to that, "
-            f"or, to begin a new history, delete the run"
+            f"the registered model {name!r} is gone, and its promotion ledger, run {stray}, is not: restore MLflow's database "
+            f"from a backup or, {anew}"
         )
+    raise GateClosed(
+        f"the registered model {name!r} has lost its promotion ledger, run {stray}: set the model's tag {RUN_TAG} to that or, "
+        f"{anew}"
+    )
 
 
 def find_model(client: MlflowClient, name: str) -> Any:
@@ -342,14 +349,14 @@ def _bound_run(client: MlflowClient, name: str) -> str | None:
 
 
 def _read_params(client: MlflowClient, name: str, run_id: str) -> dict[str, str]:
-    restore = f"`MLFLOW_TRACKING_URI={shown_tracking_uri()} mlflow runs restore --run-id {run_id}`"
+    restore = mlflow_command(f"runs restore --run-id {run_id}")
     try:
         run = client.get_run(run_id)
     except MlflowException as error:
         if is_missing(error):
             raise GateClosed(
-                f"the promotion ledger of {name!r}, run {run_id}, is gone: restore MLflow's database from a backup ({restore} "
-                "brings back a run that is only deleted)"
+                f"the promotion ledger of {name!r}, run {run_id}, is gone for good: restore MLflow's database from a backup "
+                f"or, to begin a new history, delete the tag {RUN_TAG} of the registered model"
             ) from None
         raise
     if run.info.lifecycle_stage != LifecycleStage.ACTIVE:

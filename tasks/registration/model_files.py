@@ -7,6 +7,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import mlflow
+from mlflow.store.artifact.models_artifact_repo import ModelsArtifactRepository
 
 from configs.one_line import one_line
 from tasks.errors import ModelMismatch, RegistryError
@@ -42,7 +43,9 @@ def downloaded_model(model_uri: str) -> Iterator[Path]:
         for cache in [path for path in folder.rglob("__pycache__") if path.is_dir()]:
             shutil.rmtree(cache)
         if not any(folder.iterdir()):  # MLflow takes a folder that is gone for an empty one
-            raise ModelMismatch(f"the files of {model_uri} are gone from MLflow: restore them from a backup")
+            with reaching_mlflow():
+                place = ModelsArtifactRepository.get_underlying_uri(model_uri)
+            raise ModelMismatch(f"the files of {model_uri} are gone from {place}: restore them from a backup")
         yield folder
 
 

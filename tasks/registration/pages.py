@@ -1,14 +1,15 @@
 """Versions' pages and the registered model's card, written from what MLflow holds, whoever took the decision."""
 
+import logging
 from typing import Any
 
-import mlflow
-
 from configs.loading import parse_config
-from tasks.errors import InputError
+from tasks.errors import InputError, ModelMismatch
 from tasks.handles import Decision, LedgerEntry, TrackedRun
 from tasks.registration.ledger import read_ledger
 from tasks.registration.promotion import base_of
+from tasks.registration.run_files import fetched_run_file
+from tasks.registration.sources import find_run
 from tasks.registration.versions import (
     DECISION_TAG,
     VersionDetails,
@@ -20,13 +21,15 @@ from tasks.registration.versions import (
 from tasks.tracking import connect, reaching_mlflow
 from tasks.version_page import VersionRecord, write_page
 
+logger = logging.getLogger("reprise.registration")
+
 CARD = "card.md"
 MAX_DESCRIPTION = 5000
 """Characters of the column in MLflow's registry (mlflow.store.model_registry.dbmodels), which PostgreSQL enforces."""
 
 
 def read_record(name: str, version_or_alias: str) -> VersionRecord:
-    """Return all that MLflow holds of a version.
+    """Return all that MLflow holds of a version: without what its run told, where that is gone.
 
     Raises:
         InputError: there is no such version.
@@ -38,9 +41,13 @@ def read_record(name: str, version_or_alias: str) -> VersionRecord:
     ledger = read_ledger(name)
     own = [entry for entry in ledger if entry.version == version]
     rival = next((entry.champion_before for entry in reversed(own) if entry.champion_before != version), None)
-    client = connect()
-    with reaching_mlflow():
-        run = client.get_run(details.summary.run_id)
+    lost, run_tags, metrics, config = None, {}, {}, {}
+    try:
+        run = find_run(details)
+        run_tags, metrics = run.data.tags, run.data.metrics
+        config = _read_config(details)
+    except ModelMismatch as error:
+        lost = str(error)
     decision = details.tags.get(DECISION_TAG)
     return VersionRecord(
         name=name,
@@ -48,9 +55,10 @@ def read_record(name: str, version_or_alias: str) -> VersionRecord:
         champion=base_of(ledger).champion,
         run_id=details.summary.run_id,
         tags=details.tags,
-        run_tags=run.data.tags,
-        metrics=run.data.metrics,
-        config=_read_config(details),
+        lost=lost,
+        run_tags=run_tags,
+        metrics=metrics,
+        config=config,
         decision=None if decision is None else Decision.model_validate_json(decision),
         entries=tuple(entry for entry in ledger if entry in own or _ended(entry, version)),
         compared=None if rival is None else (rival, _read_config_of(name, rival)),
@@ -80,9 +88,12 @@ def publish_pages(name: str, version: str, before: str | None = None) -> None:
     for one in sorted({version, *({before} & present if before else ())}):
         describe_version(name, one, fit_description(write_page(read_record(name, one)), f"`reprise show {one} --model {name}`"))
     champion = base_of(read_ledger(name)).champion
-    shown = find_version(name, champion or version)
-    with reaching_mlflow():
-        card = mlflow.artifacts.load_text(f"runs:/{shown.summary.run_id}/{CARD}")
+    try:
+        with fetched_run_file(find_version(name, champion or version), CARD, "its model card") as path:
+            card = path.read_text(encoding="utf-8")
+    except ModelMismatch as error:  # must not undo a rollback to a version that can still be served
+        card = f"The card of this model's champion, version {champion or version}, is lost. {error}"
+        logger.warning("%s", error)
     describe_model(name, fit_description(card, f"{CARD} of the run"))
 
 
@@ -99,13 +110,12 @@ def _ended(entry: LedgerEntry, version: str) -> bool:
 
 
 def _read_config(details: VersionDetails) -> dict[str, Any]:
-    with reaching_mlflow():
-        text = mlflow.artifacts.load_text(f"runs:/{details.summary.run_id}/config.yaml")
-    return parse_config(text, f"config.yaml of the run {details.summary.run_id}")
+    with fetched_run_file(details, "config.yaml", "its configuration") as path:
+        return parse_config(path.read_text(encoding="utf-8"), f"config.yaml of the run {details.summary.run_id}")
 
 
 def _read_config_of(name: str, version: str) -> dict[str, Any] | None:
     try:
         return _read_config(find_version(name, version))
-    except InputError:  # the version was deleted since
+    except (InputError, ModelMismatch):  # the version, or its run, was deleted since
         return None

@@ -4,13 +4,13 @@ from collections.abc import Iterator, Mapping
 from datetime import UTC, datetime
 from typing import NamedTuple
 
-import mlflow
-
 from configs.loading import check_config, parse_config
 from configs.schema import Config
 from tasks.circumstances import CODE, COMMIT, DIRTY, PACKAGE, RECORDED_PACKAGES
 from tasks.errors import ConfigError, DataError, InputError
 from tasks.handles import Reproduction, Reviews, TrackedRun
+from tasks.registration.run_files import fetched_run_file
+from tasks.registration.sources import find_run
 from tasks.registration.versions import find_version
 from tasks.tracking import connect, reaching_mlflow
 
@@ -38,6 +38,7 @@ def read_recipe(name: str, version_or_alias: str) -> Recipe:
     Raises:
         InputError: there is no such version, or no training registered it.
         ConfigError: its configuration is not of this schema.
+        ModelMismatch: its run, or the run's configuration, is gone.
         RegistryError: MLflow could not be reached, or refused.
     """
     details = find_version(name, version_or_alias)
@@ -45,9 +46,9 @@ def read_recipe(name: str, version_or_alias: str) -> Recipe:
     title = f"{name} version {number}"
     if not run_id or "weights_sha256" not in details.tags:
         raise InputError(f"{title} was not registered by a training: there is no record to build it from")
-    with reaching_mlflow():
-        tags = dict(connect().get_run(run_id).data.tags)
-        text = mlflow.artifacts.load_text(f"runs:/{run_id}/config.yaml")
+    tags = dict(find_run(details).data.tags)
+    with fetched_run_file(details, "config.yaml", "its configuration") as path:
+        text = path.read_text(encoding="utf-8")
     try:
         config = check_config(parse_config(text, title), f"the configuration of {title}")
     except ConfigError as error:

@@ -2,11 +2,12 @@
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
+from pathlib import Path, PurePosixPath
 from tempfile import TemporaryDirectory
 
 from tasks.errors import ModelMismatch
 from tasks.handles import TrackedRun
+from tasks.registration.sources import find_run
 from tasks.registration.versions import VersionDetails
 from tasks.tracking import connect, reaching_mlflow
 from tasks.workspace import sha256_of_file
@@ -38,13 +39,37 @@ def verified_run_file(version: VersionDetails, artifact: str, expected: str, wha
         ModelMismatch: it is gone or changed.
         RegistryError: MLflow could not be reached, or refused.
     """
-    title, run_id = f"{version.summary.name} version {version.summary.version}", version.summary.run_id
-    client = connect()
-    with TemporaryDirectory() as folder:
-        with reaching_mlflow():
-            if all(one.path != artifact for one in client.list_artifacts(run_id, str(Path(artifact).parent))):
-                raise ModelMismatch(f"{title}: {artifact} of run {run_id}, {what}, is gone")
-            path = Path(client.download_artifacts(run_id, artifact, folder))
+    with fetched_run_file(version, artifact, what) as path:
         if sha256_of_file(path) != expected:
-            raise ModelMismatch(f"{title}: {artifact} of run {run_id} is not what was registered")
+            raise ModelMismatch(f"{_tell(version, artifact)} is not what was registered")
         yield path
+
+
+@contextmanager
+def fetched_run_file(version: VersionDetails, artifact: str, what: str) -> Iterator[Path]:
+    """Yield a copy of a file of a version's run, such as it is.
+
+    Args:
+        version: the version.
+        artifact: the file's path in the run.
+        what: what it is, for errors.
+
+    Raises:
+        ModelMismatch: it, or the run, is gone.
+        RegistryError: MLflow could not be reached, or refused.
+    """
+    run = find_run(version)
+    folder, client = PurePosixPath(artifact).parent.as_posix(), connect()
+    with TemporaryDirectory() as private:
+        with reaching_mlflow():
+            listed = client.list_artifacts(run.info.run_id, None if folder == "." else folder)
+            if all(one.path != artifact for one in listed):
+                raise ModelMismatch(
+                    f"{_tell(version, artifact)}, {what}, is gone from {run.info.artifact_uri}: restore it from a backup"
+                )
+            path = Path(client.download_artifacts(run.info.run_id, artifact, private))
+        yield path
+
+
+def _tell(version: VersionDetails, artifact: str) -> str:
+    return f"version {version.summary.version} of {version.summary.name}: {artifact} of run {version.summary.run_id}"

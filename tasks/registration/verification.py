@@ -5,9 +5,9 @@ from typing import NamedTuple
 from tasks.errors import GateClosed, InputError, ModelMismatch
 from tasks.registration.model_files import verified_model
 from tasks.registration.promotion import read_base
+from tasks.registration.sources import check_sources, find_run
 from tasks.registration.training_texts import read_training_texts
 from tasks.registration.versions import VersionDetails, find_version, list_versions
-from tasks.tracking import connect, reaching_mlflow
 
 
 class Finding(NamedTuple):
@@ -51,15 +51,11 @@ def check_data(version: VersionDetails) -> None:
     """See that a version and the run that made it tell of the same data.
 
     Raises:
-        ModelMismatch: they do not, or no run made it.
+        ModelMismatch: they do not, or no run made it, or the run was deleted.
         RegistryError: MLflow could not be reached, or refused.
     """
     title = f"version {version.summary.version} of {version.summary.name}"
-    if not version.summary.run_id:  # MLflow lets a version be made by hand, of any address
-        raise ModelMismatch(f"{title}: no run made it, so nothing tells what it was trained on")
-    client = connect()
-    with reaching_mlflow():
-        run_tags = client.get_run(version.summary.run_id).data.tags
+    run_tags = find_run(version).data.tags
     for tag, run_tag in (("data.reviews", "dataset.sha256"), ("data.source", "dataset.source_sha256")):
         if version.tags.get(tag) != run_tags.get(run_tag):
             raise ModelMismatch(f"{title}: its tag {tag} is not the {run_tag} of the run {version.summary.run_id} that made it")
@@ -73,6 +69,7 @@ def find_version_trouble(name: str, version: str) -> str | None:
     """
     try:
         details = find_version(name, version)
+        check_sources(details)
         check_data(details)
         read_training_texts(details)
         with verified_model(name, version):

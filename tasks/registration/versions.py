@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 from mlflow.exceptions import MlflowException
 from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_NOT_EXIST, ErrorCode
 
-from tasks.errors import InputError
+from tasks.errors import GateClosed, InputError
 from tasks.handles import Decision, ModelVersion, TrackedRun
-from tasks.registration.ledger import ensure_ledger, find_gate_entry, find_model, list_ledgers, read_ledger
+from tasks.registration.ledger import champion_of, ensure_ledger, find_gate_entry, find_model, list_ledgers, read_ledger
 from tasks.tracking import connect, every_page, reaching_mlflow
 
 CHAMPION, CHALLENGER = "champion", "challenger"
@@ -29,11 +29,12 @@ class VersionSummary(NamedTuple):
 
 
 class VersionDetails(NamedTuple):
-    """A version whole: what a list shows, and its tags and description."""
+    """A version whole: what a list shows, its tags and description, and the URI that it was registered from."""
 
     summary: VersionSummary
     tags: dict[str, str]
     description: str
+    source: str
 
 
 def read_aliases(name: str) -> dict[str, str]:
@@ -179,6 +180,7 @@ def find_version(name: str, version_or_alias: str) -> VersionDetails:
 
     Raises:
         InputError: there is no such model, version or alias.
+        GateClosed: it is the champion that is asked for, whose version or alias is gone, or whose ledger is damaged.
         RegistryError: MLflow could not be reached, or refused.
     """
     client = connect()
@@ -191,12 +193,23 @@ def find_version(name: str, version_or_alias: str) -> VersionDetails:
                 found = client.get_model_version_by_alias(name, version_or_alias)
         except MlflowException as error:
             if error.error_code in missing:
+                if version_or_alias == CHAMPION:
+                    _refuse_lost_champion(name)
                 raise InputError(
                     f"no version or alias {version_or_alias!r} of {name!r}: `reprise models` lists what there is"
                 ) from None
             raise
         aliases = client.get_registered_model(name).aliases
-        return VersionDetails(_summarize(found, aliases), dict(found.tags), found.description or "")
+        return VersionDetails(_summarize(found, aliases), dict(found.tags), found.description or "", found.source or "")
+
+
+def _refuse_lost_champion(name: str) -> None:
+    champion = champion_of(read_ledger(name))
+    if champion is not None:
+        raise GateClosed(
+            f"the champion of {name!r}, by its ledger version {champion}, is gone from MLflow, or its alias is: "
+            f"`reprise verify --model {name}` tells which, and what mends it"
+        )
 
 
 def choose_model(name: str | None) -> str:

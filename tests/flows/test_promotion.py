@@ -2,9 +2,6 @@
 
 import json
 import re
-import shutil
-import sqlite3
-from contextlib import closing
 from datetime import timedelta
 from pathlib import Path
 
@@ -31,6 +28,7 @@ from tasks.registration.verification import find_champion_trouble, verify_model
 from tasks.registration.versions import DECISION_TAG, find_version, list_versions, read_aliases
 from tasks.text_digests import digest_texts
 from tasks.tracking import connect
+from tests.flows.story import Story
 
 NAME = "films-lstm"
 SHARED_TEXTS = 60
@@ -57,30 +55,6 @@ def write_tables(folder):
     pd.concat(old).to_csv(folder / "old.csv", index=False)
     pd.concat([train.head(1200), test.head(500)]).to_csv(folder / "new.csv", index=False)
     return folder / "old.csv", folder / "new.csv"
-
-
-class Story:
-    """A working folder with an embedded store, which can be put back to what it was at moments that were kept."""
-
-    def __init__(self, folder, migrated_store):
-        self.folder, self.home, self.moments = folder, folder / "home", folder / "moments"
-        (folder / "mlruns").mkdir()
-        shutil.copy(migrated_store, folder / "mlruns" / "mlflow.db")
-
-    def keep(self, moment):
-        shutil.copytree(self.folder / "mlruns" / "artifacts", self.moments / moment / "artifacts")
-        copy_database(self.folder / "mlruns" / "mlflow.db", self.moments / moment / "mlflow.db")
-
-    def go_back(self, moment):
-        shutil.rmtree(self.folder / "mlruns" / "artifacts")
-        shutil.copytree(self.moments / moment / "artifacts", self.folder / "mlruns" / "artifacts")
-        copy_database(self.moments / moment / "mlflow.db", self.folder / "mlruns" / "mlflow.db")
-
-
-def copy_database(source, target):
-    """Copy a database into another that MLflow may have open."""
-    with closing(sqlite3.connect(source)) as read, closing(sqlite3.connect(target)) as written:
-        read.backup(written)
 
 
 @pytest.fixture(scope="module")
@@ -498,7 +472,11 @@ def test_models_tells_of_a_champion_that_is_gone_though_no_version_is_left(at, c
         connect().delete_registered_model(NAME)
     else:
         connect().delete_model_version(NAME, "1")
-    told = "has lost its promotion ledger" if delete == "the model" else "version 1 of 'films-lstm', the champion, is gone"
+    told = (
+        "the registered model 'films-lstm' is gone, and its promotion ledger"
+        if delete == "the model"
+        else "version 1 of 'films-lstm', the champion, is gone"
+    )
     listed = command("models")
     assert told in listed.stderr
     assert "No registered model yet" not in listed.stdout
