@@ -36,12 +36,14 @@ from mlflow.utils.mlflow_tags import (  # noqa: TID251
     MLFLOW_SOURCE_TYPE,
     MLFLOW_USER,
 )
+from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 
 from configs.loading import flatten
 from configs.schema import Config, TrackingConfig
 from tasks.circumstances import read_circumstances
-from tasks.errors import RegistryError, TrialPruned
+from tasks.disk_space import tell_full_disk
+from tasks.errors import RegistryError, StoreFull, TrialPruned
 from tasks.handles import (
     Drift,
     Evaluation,
@@ -54,7 +56,7 @@ from tasks.handles import (
     ValidationReport,
 )
 from tasks.results import RUNS
-from tasks.workspace import home, in_use, is_in_use, sha256_of_file
+from tasks.workspace import flush_to_disk, home, in_use, is_in_use, sha256_of_file
 
 logger = logging.getLogger("reprise.tracking")
 
@@ -111,11 +113,14 @@ def reaching_mlflow() -> Iterator[None]:
     """Turn what MLflow and its database raise in the block into one line.
 
     Raises:
+        StoreFull: the disk of the embedded store has no room left.
         RegistryError: MLflow could not be reached, or refused.
     """
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
+        if is_embedded() and (told := tell_full_disk(error, store_folder(), "what a run records in")) is not None:
+            raise StoreFull(told) from error
         raise RegistryError(_without_password(f"MLflow at {tracking_uri()} {_tell_failure(error)}")) from error
 
 
@@ -149,9 +154,25 @@ def connect() -> MlflowClient:
         store_folder().mkdir(exist_ok=True)
         # Two processes that both migrate a new SQLite break it.
         with FileLock(store_folder() / ".migration.lock"):
+            if is_embedded():
+                _ensure_database(Path(make_url(uri).database or "").absolute())
             client = MlflowClient()
             client.search_experiments(max_results=1)
         return client
+
+
+def _ensure_database(path: Path) -> None:
+    """Make a database that is not there yet under another name: MLflow cannot go on with one whose making was cut off."""
+    if path.name == ":memory:" or (path.is_file() and path.stat().st_size):
+        return
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: TID251 (a server's user does without)
+
+    draft = path.with_name(f".{path.name}.unfinished")
+    for leftover in path.parent.glob(f"{draft.name}*"):  # with SQLite's journal
+        leftover.unlink()
+    SqlAlchemyStore(f"sqlite:///{draft}", (path.parent / "artifacts").as_uri())._dispose_engine()
+    flush_to_disk(draft)
+    draft.rename(path)
 
 
 def ensure_experiment(client: MlflowClient, name: str, tags: Mapping[str, str] | None = None) -> str:

@@ -12,6 +12,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
+from tasks.disk_space import writing
 from tasks.errors import DataError
 from tasks.ingestion.content import open_content, open_text
 from tasks.ingestion.files import Located
@@ -196,7 +197,8 @@ def _read_parquet(stream: BinaryIO, wanted: list[str] | None, optional: Sequence
     if not stream.seekable():
         home().mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=home()) as unzipped:
-            shutil.copyfileobj(stream, unzipped)
+            with writing(home(), f"{where}, unzipped, in"):
+                shutil.copyfileobj(stream, unzipped)
             yield from _read_parquet(unzipped, wanted, optional, where)
         return
     if not stream.seek(0, 2):
