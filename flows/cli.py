@@ -6,10 +6,13 @@ Libraries are imported inside the commands that need them, so that `--help` answ
 import atexit
 import gc
 import json
+import logging
 import os
 import signal
 import sys
+import tempfile
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -43,6 +46,7 @@ from flows.terminal import (
     printable,
     show_log_lines,
 )
+from tasks.disk_space import find_full_disk, tell_full_disk
 from tasks.errors import InputError, RepriseError
 from tasks.workspace import home
 
@@ -61,6 +65,8 @@ def main() -> None:
     atexit.register(gc.freeze)
     # So that a plain `kill` ends the run's record and the servers as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
+    # Else each log line that Prefect's API does not take adds two lines to the one that tells what is wrong.
+    logging.raiseExceptions = debug
     try:
         app(args=[argument for argument in sys.argv[1:] if argument != "--debug"], prog_name="reprise")
     except RepriseError as error:
@@ -77,7 +83,10 @@ def main() -> None:
         if debug:
             traceback.print_exc()
         first_line = next(iter(str(error).strip().splitlines()), "no message")
-        print_error(f"{type(error).__name__}: {first_line}; --debug shows where")
+        told = tell_full_disk(error, home(), "the workspace") or f"{type(error).__name__}: {first_line}"
+        # Prefect's API, say, answers 500 where its database has no room, and no more.
+        full = find_full_disk([home(), Path.cwd(), Path(tempfile.gettempdir())])
+        print_error("; ".join([told, *([full] if full and full not in told else []), "--debug shows where"]))
         print_notes(error)
         sys.exit(1)
 

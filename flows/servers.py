@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from tasks.disk_space import find_full_disk
 from tasks.errors import InputError, RepriseError
 
 HOST = "127.0.0.1"
@@ -130,7 +131,8 @@ def await_answer(server: Server) -> None:
     deadline = time.monotonic() + START_SECONDS
     while time.monotonic() < deadline:
         if server.process.poll() is not None:
-            raise RepriseError(f"{server.name} ended while starting: see {server.log_path}")
+            full = find_full_disk([server.log_path, Path(os.environ.get("PREFECT_HOME", server.log_path))])
+            raise RepriseError(f"{server.name} ended while starting: {full or f'see {server.log_path}'}")
         try:
             with urllib.request.urlopen(server.url + server.health, timeout=2):  # noqa: S310 (loopback http)
                 return

@@ -7,12 +7,14 @@ RepriseError          anything that stopped the work; the command exits 1
     ValidationFailed  reviews that were read and found unfit to train on
   DownloadError       a source on the network that could not be had whole
   StorageError        a bucket, or the like, that could not be reached, read or written
+  DiskFull            a disk, or a limit on files, that left no room for what was to be written
   TrainingDiverged    a loss that is no longer finite
   TrialPruned         a trial of a sweep that is not worth its further epochs
   TrialFailed         a trial of a sweep whose own process could not train it
   ModelMismatch       a model that does not give the scores, or hold the files, that it should
   JournalError        what a run records could not be kept in its folder, or not be read back
   RegistryError       the MLflow server or its registry could not be reached or refused
+    StoreFull         the disk of MLflow's embedded store is full (a DiskFull, too)
     UnsettledAlias    a version is champion by the ledger, and its alias could not be set
   GateClosed          the champion, its files or its record are not what they were: nothing is promoted until that is mended
   StaleBase           another promotion came first: the champion is no longer the one that was compared with
@@ -47,6 +49,10 @@ class StorageError(RepriseError):
     """A bucket, or another place on the network that files are shared through, could not be reached, read or written."""
 
 
+class DiskFull(RepriseError):
+    """A disk, or a limit on files, left no room for what was to be written."""
+
+
 class TrainingDiverged(RepriseError):
     """The loss is no longer finite."""
 
@@ -69,6 +75,10 @@ class JournalError(RepriseError):
 
 class RegistryError(RepriseError):
     """The MLflow server could not be reached or refused."""
+
+
+class StoreFull(RegistryError, DiskFull):
+    """The disk of MLflow's embedded store is full."""
 
 
 class UnsettledAlias(RegistryError):

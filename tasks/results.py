@@ -23,13 +23,15 @@ LEFTOVER_AGE = timedelta(days=1)
 RUNS = "runs"
 UNFINISHED = "unfinished.json"
 """The file in a run's folder by which a training that was cut off is found and gone on with."""
+DRAFTS = {"downloads": "downloads/.*", "environments": "environments/.*", "sources": ".copy-*"}
+"""Where else in the workspace a killed process leaves what it was writing: the group, and the pattern of its names."""
 logger = logging.getLogger("reprise.results")
 
 _elsewhere: ContextVar[Path | None] = ContextVar("elsewhere", default=None)
 
 
 class Kept(NamedTuple):
-    """A folder that the workspace keeps.
+    """A folder that the workspace keeps, or a file that was to be downloaded.
 
     `group` is its stage, or "runs"; a leftover is what a killed process had not finished writing or removing.
     """
@@ -113,7 +115,9 @@ def remove_superseded(stage: str, key: str) -> None:
 def list_kept() -> list[Kept]:
     """Return every result, run folder and leftover, by group and then by last use."""
     areas = [*sorted((home() / "stages").glob("*")), home() / RUNS]
-    kept = [_describe(area.name, folder) for area in areas for folder in area.glob("*") if folder.is_dir()]
+    folders = [(area.name, folder) for area in areas for folder in area.glob("*") if folder.is_dir()]
+    drafts = [(group, path) for group, pattern in DRAFTS.items() for path in home().glob(pattern) if path.suffix != ".lock"]
+    kept = [_describe(group, path) for group, path in folders + drafts]
     return sorted(
         (one for one in kept if one is not None), key=lambda one: (one.group == RUNS, one.group, one.leftover, one.last_used)
     )
@@ -141,7 +145,7 @@ def _area(stage: str) -> Path:
 def _describe(group: str, folder: Path) -> Kept | None:
     try:
         last_used = datetime.fromtimestamp(folder.stat().st_mtime, UTC)
-        size = sum(file.stat().st_size for file in folder.rglob("*") if file.is_file())
+        size = sum(file.stat().st_size for file in (folder, *folder.rglob("*")) if file.is_file())
         return Kept(group, folder, size, last_used, is_in_use(folder), leftover=folder.name.startswith("."))
     except FileNotFoundError:  # being written or removed at this moment
         return None

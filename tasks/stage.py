@@ -19,6 +19,7 @@ from prefect.cache_policies import NO_CACHE  # noqa: TID251
 
 from configs.schema import Section
 from tasks import handles
+from tasks.disk_space import writing
 from tasks.handles import StageOutput, StageRecord
 from tasks.results import HANDLE_FILE, next_result_folder, one_at_a_time, remove_superseded, results_below
 from tasks.shared_results import find_result, share_result
@@ -138,7 +139,8 @@ def cached_stage(
                     persist_result=True,
                     result_serializer="json",
                 )(fill)
-                result: Output = prefect_task(**arguments, return_state=True).result()
+                with writing(folder, f"the result of {name},"):  # Prefect keeps a record of it, too
+                    result: Output = prefect_task(**arguments, return_state=True).result()
                 if found.folder is None or found.fetched:
                     remove_superseded(name, key)
                 note["reused"] = found.folder is not None

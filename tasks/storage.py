@@ -5,8 +5,10 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tasks.disk_space import writing
 from tasks.errors import InputError, RepriseError, StorageError
 from tasks.ingestion.files import Located, locate, shown_path
+from tasks.workspace import flush_to_disk
 
 
 def find_storage(name: str, url: str) -> Located:
@@ -83,6 +85,7 @@ def write_output(option: str, output: str, text: str) -> None:
 
     Raises:
         StorageError: A URL's place could not be reached or written.
+        DiskFull: There is no room for it.
     """
     if "://" in output:
         place = find_storage(option, output)
@@ -93,8 +96,11 @@ def write_output(option: str, output: str, text: str) -> None:
         output = place.path
     path = Path(output)
     draft = path.with_name(f".{path.name}.{uuid.uuid4().hex}")
+    content = text.encode()
     try:
-        draft.write_text(text, encoding="utf-8")
+        with writing(path, option, size=len(content)):
+            draft.write_bytes(content)
+            flush_to_disk(draft)
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)

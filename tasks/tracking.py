@@ -39,7 +39,7 @@ from mlflow.utils.mlflow_tags import (  # noqa: TID251
     MLFLOW_SOURCE_TYPE,
     MLFLOW_USER,
 )
-from sqlalchemy.engine import make_url
+from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_exponential
 
@@ -47,11 +47,12 @@ from configs.loading import flatten
 from configs.schema import Config, TrackingConfig
 from tasks.circumstances import read_circumstances
 from tasks.delivery import Delivery, batches, may_pass, milliseconds_now, send
-from tasks.errors import JournalError, RegistryError, RepriseError, TrialPruned
+from tasks.disk_space import tell_full_disk
+from tasks.errors import JournalError, RegistryError, RepriseError, StoreFull, TrialPruned
 from tasks.handles import TrackedRun
 from tasks.journal import JOURNAL, Ended, Journal, Line, Metrics, Params, Text, read_undelivered, write_delivered
 from tasks.results import RUNS, UNFINISHED
-from tasks.workspace import home, in_use, is_in_use
+from tasks.workspace import flush_to_disk, home, in_use, is_in_use
 
 logger = logging.getLogger("reprise.tracking")
 
@@ -121,6 +122,7 @@ def reaching_mlflow() -> Iterator[None]:
     """Turn what MLflow and its database raise in the block into one line; an embedded store that is locked is waited for.
 
     Raises:
+        StoreFull: the disk of the embedded store has no room left.
         RegistryError: MLflow could not be reached, or refused.
     """
     try:
@@ -128,6 +130,8 @@ def reaching_mlflow() -> Iterator[None]:
             _await_database(_require_unlocked)
         yield
     except (MlflowException, SQLAlchemyError, OSError, sqlite3.OperationalError) as error:
+        if is_embedded() and (told := tell_full_disk(error, store_folder(), "what a run records in")) is not None:
+            raise StoreFull(told) from error
         raise RegistryError(tell_failure(error)) from error
 
 
@@ -211,6 +215,8 @@ def connect() -> MlflowClient:
         _refuse_lost_database()
         # Two processes that both migrate a new SQLite break it.
         with FileLock(store_folder() / ".migration.lock"):
+            if is_embedded():
+                _ensure_database(Path(make_url(uri).database or "").absolute())
             client = MlflowClient()
             client.search_experiments(max_results=1)
         return client
@@ -224,6 +230,20 @@ def _refuse_lost_database() -> None:
             f"{database} is gone, and with it the record of the models whose files are in {artifacts}: restore it from a "
             f"backup or, to begin anew, move {artifacts} away"
         )
+
+
+def _ensure_database(path: Path) -> None:
+    """Make a database that is not there yet under another name: MLflow cannot go on with one whose making was cut off."""
+    if path.name == ":memory:" or (path.is_file() and path.stat().st_size):
+        return
+    from mlflow.store.tracking.sqlalchemy_store import SqlAlchemyStore  # noqa: TID251 (a server's user does without)
+
+    draft = path.with_name(f".{path.name}.unfinished")
+    for leftover in path.parent.glob(f"{draft.name}*"):  # with SQLite's journal
+        leftover.unlink()
+    SqlAlchemyStore(f"sqlite:///{draft}", (path.parent / "artifacts").as_uri())._dispose_engine()
+    flush_to_disk(draft)
+    draft.rename(path)
 
 
 def ensure_experiment(client: MlflowClient, name: str, tags: Mapping[str, str] | None = None) -> str:

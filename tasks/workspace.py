@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from tasks.disk_space import writing
 from tasks.errors import InputError
 
 MANIFEST = "manifest.json"
@@ -44,19 +45,27 @@ def sha256_of_file(path: Path) -> str:
 def published(folder: Path) -> Iterator[Path]:
     """Yield an empty folder that becomes `folder`, with a manifest of its files, when the block ends without an error.
 
-    A folder that another process has published meanwhile is kept, and a damaged one is replaced.
+    A folder that another process has published meanwhile is kept, and a damaged one is replaced. What is published is on the
+    disk, and not only on its way there.
+
+    Raises:
+        DiskFull: there is no room for it.
     """
-    folder.parent.mkdir(parents=True, exist_ok=True)
     draft = folder.with_name(f".{folder.name}.{uuid.uuid4().hex}")
-    draft.mkdir()
     try:
-        yield draft
-        (draft / MANIFEST).write_text(json.dumps(describe_files(draft), indent=1))
+        with writing(folder, "the files of", draft=draft):
+            draft.mkdir(parents=True)
+            yield draft
+            (draft / MANIFEST).write_text(json.dumps(describe_files(draft), indent=1))
+            for path in (*draft.rglob("*"), draft):
+                flush_to_disk(path)
         if folder.exists() and not is_whole(folder):
-            folder.rename(draft.with_suffix(".damaged"))
-            shutil.rmtree(draft.with_suffix(".damaged"))
+            damaged = draft.with_name(f"{draft.name}.damaged")
+            folder.rename(damaged)
+            shutil.rmtree(damaged)
         if not folder.exists():
             draft.rename(folder)
+            flush_to_disk(folder.parent)
     finally:
         shutil.rmtree(draft, ignore_errors=True)
 
@@ -69,6 +78,15 @@ def write_whole(path: Path, text: str) -> None:
         draft.replace(path)
     finally:
         draft.unlink(missing_ok=True)
+
+
+def flush_to_disk(path: Path) -> None:
+    """Have the kernel write a file's content, or a folder's list of names, to the disk, for a power cut to leave them there."""
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
 
 
 def describe_files(folder: Path) -> dict[str, tuple[int, str]]:
@@ -125,7 +143,7 @@ def is_in_use(folder: Path) -> bool:
 
 
 def remove_unused(folder: Path) -> bool:
-    """Remove a folder that no process holds `in_use`, and tell whether it is gone; a reader sees all of it or nothing."""
+    """Remove a folder, or a file, that no process holds `in_use`, and tell whether it is gone; a reader sees all or nothing."""
     doomed = folder.with_name(f".{folder.name.lstrip('.')}.{uuid.uuid4().hex}")
     try:
         with _opened(folder) as descriptor:
@@ -135,13 +153,16 @@ def remove_unused(folder: Path) -> bool:
             folder.rename(doomed)
     except FileNotFoundError:  # another process was faster
         return True
-    shutil.rmtree(doomed)
+    if doomed.is_dir():
+        shutil.rmtree(doomed)
+    else:
+        doomed.unlink()
     return True
 
 
 @contextmanager
 def _opened(folder: Path) -> Iterator[int]:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
+    descriptor = os.open(folder, os.O_RDONLY)
     try:
         yield descriptor
     finally:

@@ -15,6 +15,7 @@ from rich.console import Console
 from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
+from tasks.disk_space import writing
 from tasks.errors import DownloadError
 from tasks.ingestion.wording import one_line, shorten
 from tasks.workspace import home
@@ -105,6 +106,7 @@ def download(remote: RemoteFile, folder: Path, *, backoff: float = 1.0, timeout:
 
     Raises:
         DownloadError: The host did not deliver it, or twice delivered something of another digest.
+        DiskFull: There is no room for it.
     """
     target, quarantined = folder / remote.name, folder / f"{remote.name}.quarantined"
     if _is_intact(target, remote.digest):
@@ -113,7 +115,8 @@ def download(remote: RemoteFile, folder: Path, *, backoff: float = 1.0, timeout:
     draft = folder / f".{remote.name}.{uuid.uuid4().hex}"
     try:
         for attempt in ("first", "second"):
-            found = _retrying(remote.url, backoff)(_transfer, remote.url, draft, remote.digest.partition(":")[0], timeout)
+            with writing(target, "the download", draft=draft):
+                found = _retrying(remote.url, backoff)(_transfer, remote.url, draft, remote.digest.partition(":")[0], timeout)
             if found == remote.digest:
                 draft.replace(target)
                 quarantined.unlink(missing_ok=True)

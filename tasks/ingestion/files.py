@@ -15,7 +15,8 @@ from typing import Any, NamedTuple
 import fsspec
 from fsspec.implementations.local import LocalFileSystem
 
-from tasks.errors import DataError, DownloadError
+from tasks.disk_space import writing
+from tasks.errors import DataError, DiskFull, DownloadError
 from tasks.workspace import home
 
 # What filesystems call the mark that changes with a file's content.
@@ -122,6 +123,7 @@ def open_file(file: Located) -> Iterator[BufferedReader]:
     Raises:
         DataError: No such file, or no leave to read it.
         DownloadError: Its host did not deliver it.
+        DiskFull: There is no room for the copy.
     """
     with ExitStack() as stack:
         path = file.path
@@ -129,8 +131,11 @@ def open_file(file: Located) -> Iterator[BufferedReader]:
             if not file.is_local:
                 home().mkdir(parents=True, exist_ok=True)
                 path = f"{stack.enter_context(TemporaryDirectory(prefix='.copy-', dir=home()))}/copy"
-                file.filesystem.get_file(file.path, path)
+                with writing(Path(path), "a copy of the source,"):
+                    file.filesystem.get_file(file.path, path)
             stream = stack.enter_context(Path(path).open("rb"))
+        except DiskFull:
+            raise
         except Exception as error:
             raise _unreadable(file, error) from error
         yield stream

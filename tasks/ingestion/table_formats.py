@@ -14,6 +14,7 @@ import numpy as np
 import pyarrow as pa
 import pyarrow.csv
 
+from tasks.disk_space import writing
 from tasks.errors import DataError
 from tasks.ingestion.content import check_unpacked, open_content, open_text
 from tasks.ingestion.files import Located
@@ -251,7 +252,8 @@ def _read_parquet(stream: BinaryIO, wanted: list[str] | None, optional: Sequence
     if not stream.seekable():
         home().mkdir(parents=True, exist_ok=True)
         with TemporaryFile(dir=home()) as unzipped:
-            shutil.copyfileobj(stream, unzipped)
+            with writing(home(), f"{where}, unzipped, in"):
+                shutil.copyfileobj(stream, unzipped)
             yield from _read_parquet(unzipped, wanted, optional, where)
         return
     size = stream.seek(0, 2)

@@ -3,6 +3,7 @@
 import hashlib
 import importlib.metadata
 import logging
+import os
 import platform
 import shutil
 import subprocess
@@ -14,6 +15,7 @@ from filelock import FileLock
 from packaging.requirements import InvalidRequirement, Requirement
 
 from configs.one_line import shown_value
+from tasks.disk_space import writing
 from tasks.errors import ModelMismatch
 from tasks.workspace import home
 
@@ -46,7 +48,9 @@ def python_for(requirements: Path) -> Path:
         if not folder.exists():
             logger.info("the model pins %s, which is not what is installed: its own packages are now", unmet(text))
             shutil.rmtree(draft, ignore_errors=True)  # of a process that was killed
-            _install(draft, requirements)
+            with writing(folder, "the packages of the model in", draft=draft):
+                _install(draft, requirements)
+                os.sync()  # nothing checks these thousands of files before they are used
             draft.rename(folder)
     return folder / "bin" / "python"
 

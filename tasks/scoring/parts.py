@@ -7,6 +7,7 @@ from pathlib import Path
 import pyarrow as pa
 import pyarrow.parquet as pq
 
+from tasks.disk_space import writing
 from tasks.handles import Handle
 from tasks.ingestion.table_formats import PARQUET_ROWS
 from tasks.parquet_batches import iterate_batches, open_parquet
@@ -43,7 +44,15 @@ def spool_parts(batches: Iterable[Rows], rows_per_part: int, *, spool: Path, sco
         rows_per_part: the rows of each part but the last.
         spool: the folder for the spool files.
         scores: the folder for the folders of the scores.
+
+    Raises:
+        DiskFull: there is no room for a spool file.
     """
+    with writing(spool, "the rows to be scored in"):
+        yield from _spool(batches, rows_per_part, spool, scores)
+
+
+def _spool(batches: Iterable[Rows], rows_per_part: int, spool: Path, scores: Path) -> Iterator[Part]:
     first, rows = 0, 0
     writer: pq.ParquetWriter | None = None
     path = spool

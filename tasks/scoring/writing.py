@@ -13,6 +13,7 @@ import pyarrow as pa
 import pyarrow.compute as pc
 import pyarrow.parquet as pq
 
+from tasks.disk_space import writing
 from tasks.errors import DataError, DownloadError, InputError
 from tasks.ingestion.files import Located
 
@@ -31,19 +32,22 @@ def written_whole(file: Located) -> Iterator[BinaryIO]:
 
     Raises:
         InputError: it cannot be written there.
+        DiskFull: there is no room for it.
         DownloadError: its host did not take it.
     """
     if file.is_local:
         path = Path(file.path)
         draft = path.with_name(f".{path.name}.unfinished")  # what a killed process left is written over
         try:
-            stream = _open_alone(draft)
+            with writing(path, "the output"):
+                stream = _open_alone(draft)
         except OSError as error:
             raise InputError(f"cannot write {file.name}: {error.strerror}") from error
         try:
-            with stream:
+            with writing(path, "the output", draft=draft), stream:
                 yield stream
                 stream.flush()
+                os.fsync(stream.fileno())
                 draft.replace(path)
         except BaseException:
             draft.unlink(missing_ok=True)

@@ -1,19 +1,22 @@
 """Where a study is kept: a file in the workspace, or a database."""
 
 import hashlib
+import os
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 from optuna.exceptions import StorageInternalError
 from optuna.storages import BaseStorage, JournalStorage, RDBStorage
-from optuna.storages.journal import JournalFileBackend
+from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
 from configs.sweep import SweepConfig
-from tasks.errors import ConfigError, InputError, RepriseError
+from tasks.disk_space import tell_full_disk
+from tasks.errors import ConfigError, DiskFull, InputError, RepriseError
 from tasks.workspace import home
 
 STUDIES = "sweeps"
@@ -24,11 +27,14 @@ def reaching_storage(sweep: SweepConfig) -> Iterator[None]:
     """Turn what the storage raises in the block into one line.
 
     Raises:
+        DiskFull: there is no room for the file that it is.
         RepriseError: the storage could not be reached, or refused.
     """
     try:
         yield
     except (SQLAlchemyError, StorageInternalError, OSError) as error:
+        if (told := tell_full_disk(error, studies_folder(), f"sweep {sweep.name} in")) is not None:
+            raise DiskFull(told) from error
         first_line = re.sub(r"://[^/@\s]*@", "://", str(error).strip().split("\n", 1)[0])
         raise RepriseError(f"storage of sweep {sweep.name}: {first_line}") from error
 
@@ -42,7 +48,7 @@ def open_storage(sweep: SweepConfig) -> BaseStorage:
     """
     with reaching_storage(sweep):
         if sweep.storage is None:
-            return JournalStorage(JournalFileBackend(str(studies_folder() / f"{sweep.name}.journal")))
+            return JournalStorage(_Journal(str(studies_folder() / f"{sweep.name}.journal")))
         try:
             return RDBStorage(sweep.storage)
         except (ArgumentError, ImportError) as error:
@@ -66,6 +72,32 @@ def study_alone(sweep: SweepConfig) -> Iterator[None]:
         yield
     finally:
         lock.release()
+
+
+class _Journal(JournalFileBackend):  # type: ignore[misc]
+    """A journal that goes on after half a line, which a full disk or a kill left: what follows such a line cannot be read."""
+
+    def __init__(self, path: str) -> None:
+        self._path, self._alone = path, JournalFileSymlinkLock(path)
+        super().__init__(path, self._alone)
+
+    def append_logs(self, logs: list[dict[str, Any]]) -> None:
+        self._alone.acquire()
+        try:
+            drop_half_line(Path(self._path))
+        finally:
+            self._alone.release()
+        super().append_logs(logs)
+
+
+def drop_half_line(journal: Path) -> None:
+    """Cut a file after its last whole line."""
+    with journal.open("r+b") as file:
+        size = file.seek(0, os.SEEK_END)
+        if not size or (file.seek(-1, os.SEEK_END), file.read())[1] == b"\n":
+            return
+        file.seek(0)
+        file.truncate(sum(len(line) for line in file if line.endswith(b"\n")))
 
 
 def studies_folder() -> Path:
