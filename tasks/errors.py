@@ -13,6 +13,7 @@ RepriseError          anything that stopped the work; the command exits 1
   TrialFailed         a trial of a sweep whose own process could not train it
   ModelMismatch       a model that does not give the scores, or hold the files, that it should
   JournalError        what a run records could not be kept in its folder, or not be read back
+  OrchestrationError  the Prefect API, while a flow runs, could not be reached any more
   RegistryError       the MLflow server or its registry could not be reached or refused
     StoreFull         the disk of MLflow's embedded store is full (a DiskFull, too)
     UnsettledAlias    a version is champion by the ledger, and its alias could not be set
@@ -71,6 +72,10 @@ class ModelMismatch(RepriseError):
 
 class JournalError(RepriseError):
     """What a run records could not be written to its journal, or the journal not be read back."""
+
+
+class OrchestrationError(RepriseError):
+    """The Prefect API could not be reached any more while a flow was running."""
 
 
 class RegistryError(RepriseError):

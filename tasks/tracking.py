@@ -154,7 +154,10 @@ def _await_database(ask: Callable[[], object]) -> None:
 def _is_database_away(error: BaseException) -> bool:
     if isinstance(error, sqlite3.OperationalError):
         return error.sqlite_errorcode == sqlite3.SQLITE_BUSY
-    return isinstance(error, MlflowException) and error.error_code == ErrorCode.Name(TEMPORARILY_UNAVAILABLE)
+    # The last is what the client makes of a server's 503, after it has asked again and again.
+    return isinstance(error, MlflowException) and (
+        error.error_code == ErrorCode.Name(TEMPORARILY_UNAVAILABLE) or "too many 503 error responses" in str(error)
+    )
 
 
 def _say_waiting(state: RetryCallState) -> None:
