@@ -147,6 +147,8 @@ def connect() -> MlflowClient:
         RegistryError: MLflow could not be reached, or refused.
     """
     uri = tracking_uri()
+    # What it logs of an error of the database, with a traceback, it raises, too.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     with reaching_mlflow():
         mlflow.set_tracking_uri(uri)
         if server_url() is not None:
