@@ -59,8 +59,10 @@ def tell_full_disk(
     if _is_limited(found):
         limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
         return f"{subject}: a file of this process may have {decimal(limit)} at most: raise that limit, ulimit -f"
-    # Libraries also write to the folder for temporary files, and an error seldom says where it struck: to the fullest disk.
-    disk = min((place, Path(tempfile.gettempdir())), key=lambda path: shutil.disk_usage(_standing(path)).free)
+    # Libraries also write to the folder for temporary files, and an error seldom says where it struck: on the fullest disk.
+    named = (getattr(found, name, None) for name in ("filename", "filename2"))
+    places = [place, *(Path(name) for name in named if isinstance(name, str)), Path(tempfile.gettempdir())]
+    disk = min(places, key=lambda path: shutil.disk_usage(_standing(path)).free)
     quota = ", and a quota is used up" if getattr(found, "errno", None) == errno.EDQUOT else ""
     return f"{subject}: {_tell_free(disk)}{quota}: {HINT}"
 

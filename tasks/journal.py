@@ -13,6 +13,7 @@ from typing import Annotated, Literal, NamedTuple
 
 from pydantic import Field, TypeAdapter, ValidationError
 
+from tasks.disk_space import tell_full_disk
 from tasks.errors import JournalError
 from tasks.handles import Handle
 
@@ -148,7 +149,8 @@ class Journal:
                 os.fsync(self._file.fileno())
             except OSError as error:
                 self._file.truncate(self._size)
-                raise JournalError(f"{self.path} cannot be written: {error.strerror} ({len(line):,} bytes)") from error
+                told = tell_full_disk(error, self.path, "the journal", size=len(line))
+                raise JournalError(told or f"{self.path} cannot be written: {error.strerror}") from error
             self._size += len(line)
             self._note(news)
             self._pending.append(Line(news, self._size))

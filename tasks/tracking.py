@@ -130,14 +130,16 @@ def reaching_mlflow() -> Iterator[None]:
             _await_database(_require_unlocked)
         yield
     except (MlflowException, SQLAlchemyError, OSError, sqlite3.OperationalError) as error:
-        if is_embedded() and (told := tell_full_disk(error, store_folder(), "what a run records in")) is not None:
-            raise StoreFull(told) from error
-        raise RegistryError(tell_failure(error)) from error
+        raise (StoreFull if _full_store(error) else RegistryError)(tell_failure(error)) from error
 
 
 def tell_failure(error: Exception) -> str:
     """Return in one line, without a password, what MLflow or its database raised."""
-    return _without_password(f"MLflow at {tracking_uri()} {_tell_failure(error)}")
+    return _full_store(error) or _without_password(f"MLflow at {tracking_uri()} {_tell_failure(error)}")
+
+
+def _full_store(error: Exception) -> str | None:
+    return tell_full_disk(error, store_folder(), "what a run records in") if is_embedded() else None
 
 
 def _await_database(ask: Callable[[], object]) -> None:
@@ -209,7 +211,8 @@ def connect() -> MlflowClient:
         RegistryError: MLflow could not be reached, or refused.
     """
     uri = tracking_uri()
-    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it prints a traceback of what it raises as well
+    # What it logs of an error of the database, with a traceback, it raises, too.
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
     with reaching_mlflow():
         mlflow.set_tracking_uri(uri)
         if server_url() is not None:
@@ -385,6 +388,7 @@ def settle(run_id: str, seconds: float) -> None:
     """Wait, at most so many seconds, until MLflow has all that a run of this process has recorded.
 
     Raises:
+        StoreFull: the disk of the embedded store has no room left; what is missing is kept.
         RegistryError: it has not, or refuses something for good; what is missing is kept.
     """
     delivery = _deliveries[run_id]
@@ -395,7 +399,10 @@ def settle(run_id: str, seconds: float) -> None:
             raise delivery.trouble
         told = tell_failure(delivery.trouble) if delivery.trouble else f"MLflow at {shown_tracking_uri()} is slow"
         waited = "" if delivery.stopped else f", and did not take all within {seconds:g} s"
-        raise RegistryError(f"{told}{waited}: what run {run_id} recorded is kept in {delivery.journal.path}")
+        full = delivery.trouble is not None and _full_store(delivery.trouble)
+        raise (StoreFull if full else RegistryError)(
+            f"{told}{waited}: what run {run_id} recorded is kept in {delivery.journal.path}"
+        )
 
 
 @contextmanager

@@ -1,6 +1,7 @@
 """Stages with a real Prefect API: what is run again and what is not."""
 
 import ast
+import hashlib
 import importlib.util
 import logging
 import os
@@ -215,6 +216,23 @@ def test_a_failed_stage_leaves_nothing(room, tmp_path):
     with pytest.raises(TypeError), recorded_stages():
         room.build(str(missing), "many")
     assert kept("room") == []
+
+
+@pytest.mark.fault("kill -9 while a checkpoint, a stage folder or a download is being written")
+@pytest.mark.parametrize("written", [0.0, 0.5])
+def test_a_record_that_prefect_had_half_written_is_not_read(build, written):
+    """Prefect writes the record of a result in place, once its folder stands."""
+    from prefect.settings import get_current_settings
+
+    first, _ = build()
+    (record,) = get_current_settings().results.local_storage_path.glob(
+        f"room-{hashlib.sha256(first.path.encode()).hexdigest()[:32]}"
+    )
+    whole = record.read_bytes()
+    record.write_bytes(whole[: int(len(whole) * written)])
+    assert build() == (first, True)
+    assert build() == (first, True)
+    assert record.read_bytes().startswith(whole[:20])
 
 
 def test_a_moved_workspace_keeps_its_results(build, tmp_path, monkeypatch):

@@ -7,6 +7,7 @@ import shutil
 import sqlite3
 import subprocess
 import threading
+import time
 from contextlib import contextmanager, suppress
 from functools import partial
 from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
@@ -325,3 +326,65 @@ def test_a_disk_that_is_all_but_full_is_found(small_disk, tmp_path):
     with disk.full(100_000):
         told = find_full_disk([tmp_path, disk.folder / "not" / "there"])
         assert re.fullmatch(rf"\d.* of 16.8 MB are free on {disk.folder}: make room, then give the same command again", told)
+
+
+@pytest.mark.long
+@pytest.mark.fault(FULL)
+def test_trainings_that_find_no_room_register_nothing_and_go_on_once_there_is_some(
+    workplace, small_disk, migrated_store, tries
+):
+    folder = workplace.folder
+    disks = {
+        "a checkpoint": small_disk(folder / ".reprise", 64),
+        "the database": small_disk(folder / "mlruns", 64),
+        "an artifact": small_disk(folder / "mlruns" / "artifacts", 64),
+    }
+    shutil.copy(migrated_store, folder / "mlruns" / "mlflow.db")
+    workplace.run("train", "--config", workplace.write_config())
+    before = aliases(workplace)
+    assert before == {"champion": "1"}
+
+    for number, (what, disk) in enumerate(disks.items()):
+        # Other weights, and worse: the champion stays.
+        config = workplace.write_config("training.seed=1", f"training.learning_rate={1e-4 + 1e-5 * number}")
+        process = workplace.start("train", "--config", config)
+        for line in process.stdout:
+            if line.startswith("Epoch 1/"):
+                disk.fill()
+        errors = process.stderr.read()
+        assert process.wait(timeout=60) == 1, (what, errors)
+        assert len(errors.splitlines()) == 1, (what, errors)
+        told = rf"error: no room for .* {folder}/.* \(\d.*\): \d.* of 67.1 MB are free on {disk.folder}: make room, then give"
+        assert re.match(told, errors), (what, errors)
+        disk.make_room()
+        assert aliases(workplace) == before
+        assert len(workplace.store.search_model_versions("name = 'slice-lstm'")) == number + 1
+
+        workplace.run("train", "--config", config)
+        before = {"champion": "1", "challenger": str(number + 2)}
+        assert aliases(workplace) == before
+        tries(len(disks), number + 1)
+
+
+def aliases(workplace):
+    return {alias: str(version) for alias, version in workplace.store.get_registered_model("slice-lstm").aliases.items()}
+
+
+@pytest.mark.long
+@pytest.mark.fault(FULL)
+def test_a_full_disk_below_the_commands_own_prefect_api_ends_it_in_one_line(workplace, small_disk):
+    """Prefect's API answers 500 where its database has no room."""
+    del workplace.environment["PREFECT_API_URL"]
+    disk, config = small_disk(workplace.folder / ".reprise", 64), workplace.write_config()
+    process = workplace.start("train", "--config", config)
+    for line in process.stdout:
+        if "ingestion" in line:
+            disk.fill()
+            filled = time.monotonic()
+    errors = process.stderr.read()
+    assert process.wait(timeout=60) == 1, errors
+    assert time.monotonic() - filled < 60
+    assert len(errors.splitlines()) == 1, errors
+    assert f"of 67.1 MB are free on {disk.folder}: make room, then give the same command again" in errors
+    disk.make_room()
+    workplace.run("train", "--config", config)

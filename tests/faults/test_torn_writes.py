@@ -1,6 +1,7 @@
 """Processes that are killed while they write, through the product's own functions: what was there before, or all of the new."""
 
 import hashlib
+import json
 import os
 import shutil
 import signal
@@ -16,9 +17,13 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 import pytest
 
+from configs.loading import check_config, check_section, read_config
+from configs.sweep import SweepConfig
 from tasks.ingestion.download import RemoteFile, download
 from tasks.results import LEFTOVER_AGE, hold_result, list_kept, prune, result_folders
 from tasks.scoring.parts import Part
+from tasks.search.storage import studies_folder
+from tasks.search.study import draw_trial, enter_figure, open_study
 from tasks.tracking import connect
 from tasks.workspace import home, is_whole
 
@@ -269,3 +274,25 @@ def test_a_new_store_is_made_whole_or_made_again(writer, tmp_path, tries, monkey
     monkeypatch.chdir(tmp_path)
     assert connect().search_experiments(max_results=1)
     assert {".migration.lock", "mlflow.db"} == {path.name for path in store.iterdir()} - {"artifacts"}
+
+
+@pytest.mark.fault(KILLED)
+def test_a_sweeps_journal_goes_on_after_half_a_line():
+    """Optuna itself reads no further than the first line that follows one."""
+    first = draw_and_finish()
+    journal = studies_folder() / "x.journal"
+    with journal.open("a") as file:
+        file.write('{"op_code": 4, "worker_id"')
+    assert draw_and_finish() == first + 1
+    assert all(json.loads(line) for line in journal.read_text().splitlines())
+    assert draw_and_finish() == first + 2
+
+
+def draw_and_finish():
+    config = check_config(read_config("sample"), "sample")
+    space = {"training.learning_rate": {"low": 0.001, "high": 0.1, "log": True}}
+    sweep = check_section({"name": "x", "trials": 4, "pruner": "none", "space": space}, "x", SweepConfig)
+    study = open_study(sweep, config)
+    trial = draw_trial(study, sweep, config)
+    enter_figure(study, sweep, trial, 0.5)
+    return trial.number

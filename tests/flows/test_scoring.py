@@ -90,6 +90,7 @@ def start(embedded_mlflow):
 
 
 @pytest.mark.long
+@pytest.mark.fault("kill -9 while a checkpoint, a stage folder or a download is being written")
 def test_after_a_kill_the_same_command_scores_what_is_missing_and_another_runner_gives_the_same(
     start, versions, reviews, tmp_path
 ):
