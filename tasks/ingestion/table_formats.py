@@ -271,7 +271,7 @@ def _read_parquet(stream: BinaryIO, wanted: list[str] | None, optional: Sequence
             check_unpacked(unpacked, size, where)
             yield batch
             rows += len(batch)
-    except (pa.ArrowException, OSError) as error:
+    except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last for names in damaged metadata
         place = f" after row {rows}" if rows else ""
         raise DataError(f"{where} cannot be read{place}: {one_line(error)}") from error
 

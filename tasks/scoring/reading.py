@@ -150,5 +150,5 @@ def _no_column(column: str, names: list[str], where: str) -> DataError:
 def _count_parquet(raw: BinaryIO) -> int | None:
     try:
         return int(pq.read_metadata(raw).num_rows)
-    except (pa.ArrowException, OSError):  # whoever reads the rows tells what is wrong
+    except (pa.ArrowException, OSError, UnicodeDecodeError):  # whoever reads the rows tells what is wrong
         return None
