@@ -59,19 +59,15 @@ class Writer:
         self._parent = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
         assert self._parent.stdout.readline() == "ready\n"
 
-    def kill_after(self, seconds):
-        """Start one, and kill it with signal 9 after so many seconds."""
-        began = time.monotonic()
-        self.kill_when(lambda: time.monotonic() - began >= seconds)
-
-    def kill_when(self, is_time):
-        """Start one, and kill it with signal 9 as soon as `is_time()`."""
+    def kill_when(self, is_time, *, and_after=0.0):
+        """Start one, and kill it with signal 9 so many seconds after `is_time()` is first true."""
         self._parent.stdin.write("\n")
         child = int(self._parent.stdout.readline())
         deadline = time.monotonic() + 60
         while not is_time():
             assert time.monotonic() < deadline
             time.sleep(0.001)
+        time.sleep(and_after)
         os.kill(child, signal.SIGKILL)
         assert self._parent.stdout.readline() == "ended\n"
 
@@ -128,23 +124,26 @@ def write(folder):
 """
 
 
+def newest_number():
+    return max((int(folder.suffix[1:]) for folder in result_folders("padding", "abc")), default=0)
+
+
 @pytest.mark.fault(KILLED)
 def test_a_stage_folder_is_the_one_before_or_the_new_one(writer, tries):
     """As of a checkpoint, which is published in the same way."""
     process = writer(home(), "import numpy as np\nfrom tasks.results import *\nfrom tasks.workspace import published", PUBLISH)
     newest, survived = 0, 0
     for moment in moments(0.3):
-        process.kill_after(moment)
+        process.kill_when(lambda before=newest: newest_number() > before, and_after=moment)
         with ExitStack() as held:
             found = hold_result("padding", "abc", held)
-            number = int(found.suffix[1:]) if found else 0
-            assert number >= newest
+            number = int(found.suffix[1:])
+            assert number > newest
             assert all(is_whole(folder) for folder in result_folders("padding", "abc"))
-            for part in range(3) if found else ():
+            for part in range(3):
                 assert np.all(np.load(found / f"{part}.npy") == number)
         newest, survived = number, survived + 1
         tries(KILLS, survived)
-    assert newest > 0
     assert prune_leftovers() == {"padding"}  # else no kill came in time
 
 
@@ -177,15 +176,19 @@ def test_an_output_is_the_one_before_or_the_new_one(writer, tmp_path, tries, wha
     imports, opened = FILES[what]
     process = writer(tmp_path, imports, REPORT if opened is None else REWRITE.format(opened=opened))
     output, unfinished = tmp_path / "out.csv", 0
-    for survived, moment in enumerate(moments(0.1)):
-        process.kill_after(moment)
-        content = output.read_bytes() if output.exists() else b""
-        assert len(content) in (0, 4_000_000)
-        assert content == content[:1] * len(content)
+    for survived, moment in enumerate(moments(0.05)):
+        before = number_of(output)
+        process.kill_when(lambda before=before: number_of(output) != before, and_after=moment)
+        content = output.read_bytes()
+        assert content == content[:1] * 4_000_000
         unfinished += any(path.name.startswith(".out.csv.") for path in tmp_path.iterdir())
         tries(KILLS, survived + 1)
-    assert output.exists()
     assert unfinished  # else no kill came in time
+
+
+def number_of(file):
+    """The inode of a file, another for each that took its name."""
+    return file.stat().st_ino if file.exists() else None
 
 
 CONTENT = bytes(range(256)) * 8_000
@@ -225,9 +228,11 @@ def test_a_download_is_there_whole_or_not_at_all(writer, slow_host, tries):
     code = f"def write(folder): download(RemoteFile(*{slow_host!r}), folder)"
     process = writer(folder, "from tasks.ingestion.download import RemoteFile, download", code)
     for survived, moment in enumerate(moments(0.15)):
-        process.kill_after(moment)
+        process.kill_when(lambda: list(folder.glob("?imdb.npz.*")) or (folder / "imdb.npz").exists(), and_after=moment)
         assert not (folder / "imdb.npz").exists() or (folder / "imdb.npz").read_bytes() == CONTENT
         (folder / "imdb.npz").unlink(missing_ok=True)
+        for number, draft in enumerate(folder.glob(".imdb.npz.*")):
+            draft.rename(folder / f".kept-{survived}-{number}")  # so that the next one's is told from it
         tries(KILLS, survived + 1)
     assert download(RemoteFile(*slow_host), folder).read_bytes() == CONTENT
     assert prune_leftovers() == {"downloads"}  # else no kill came in time
@@ -249,12 +254,14 @@ def test_the_scores_of_a_part_are_there_whole_or_not_at_all(writer, tmp_path, tr
     part = Part(spool=str(tmp_path / "spool.parquet"), scores=str(tmp_path / "scores"), first=0, rows=20_000)
     unfinished = 0
     for survived, moment in enumerate(moments(0.05)):
-        process.kill_after(moment)
+        process.kill_when(lambda: list(tmp_path.glob("*scores*")), and_after=moment)
         assert part.is_scored() == (tmp_path / "scores").exists()
         if part.is_scored():
             assert pq.read_metadata(tmp_path / "scores" / "scores.parquet").num_rows == part.rows
             shutil.rmtree(tmp_path / "scores")
-        unfinished += any(path.name.startswith(".scores.") for path in tmp_path.iterdir())
+        for draft in tmp_path.glob(".scores.*"):
+            shutil.rmtree(draft)
+            unfinished += 1
         tries(KILLS, survived + 1)
     assert unfinished  # else no kill came in time
 
