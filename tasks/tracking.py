@@ -187,7 +187,7 @@ def connect() -> MlflowClient:
         # Two processes that both migrate a new SQLite break it.
         with FileLock(store_folder() / ".migration.lock"):
             client = MlflowClient()
-            client.search_experiments(max_results=1)
+            _await_database(lambda: client.search_experiments(max_results=1))
         return client
 
 
