@@ -224,7 +224,7 @@ def connect() -> MlflowClient:
             if is_embedded():
                 _ensure_database(Path(make_url(uri).database or "").absolute())
             client = MlflowClient()
-            client.search_experiments(max_results=1)
+            _await_database(lambda: client.search_experiments(max_results=1))
         return client
 
 

@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 import urllib.parse
+from concurrent.futures import ThreadPoolExecutor
 
 import mlflow
 import pytest
@@ -27,7 +28,11 @@ pytestmark = pytest.mark.fault("database locked, restarted or first used")
 
 @pytest.fixture
 def config():
-    return check_config(override(read_config("sample"), ["tracking.system_metrics=false"]), "sample")
+    return configured()
+
+
+def configured(*assignments):
+    return check_config(override(read_config("sample"), ["tracking.system_metrics=false", *assignments]), "sample")
 
 
 @contextlib.contextmanager
@@ -98,9 +103,14 @@ def test_a_database_that_is_locked_is_registered_in_whole_or_not_at_all(embedded
     assert read_ledger("small") == ()
 
 
+def begin_run(config):
+    with training_run(config, name="begins while PostgreSQL starts", tags={}) as run:
+        return run.run_id
+
+
 @pytest.mark.long
 @pytest.mark.skipif(postgres_binaries() is None, reason="no PostgreSQL: apt-get install postgresql")
-def test_a_restarted_postgresql_costs_a_run_nothing(config, monkeypatch, tmp_path):
+def test_a_restarted_postgresql_costs_a_run_nothing(monkeypatch, tmp_path):
     """Behind an MLflow server, and asked by this process itself."""
     with running_topology(tmp_path / "topology") as topology:
         topology.start_database()
@@ -110,8 +120,10 @@ def test_a_restarted_postgresql_costs_a_run_nothing(config, monkeypatch, tmp_pat
         monkeypatch.setenv("MLFLOW_TRACKING_USERNAME", "admin")
         monkeypatch.setenv("MLFLOW_TRACKING_PASSWORD", VARIABLES["MLFLOW_ADMIN_PASSWORD"])
         database = f"postgresql+psycopg://mlflow:{password}@127.0.0.1:{topology.ports['5432']}/mlflow"
-        for uri in (topology.url("5000"), database):
+        monkeypatch.chdir(tmp_path)
+        for experiment, uri in (("through a server", topology.url("5000")), ("by itself", database)):
             monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
+            config = configured(f"tracking.experiment={experiment}")
             with training_run(config, name="PostgreSQL is restarted", tags={}) as run:
                 log_epoch(run, 1, {"loss": 1.0})
                 settle(run.run_id, 60)
@@ -128,11 +140,12 @@ def test_a_restarted_postgresql_costs_a_run_nothing(config, monkeypatch, tmp_pat
             assert client.get_run(run.run_id).info.status == "FINISHED"
             assert [point.step for point in client.get_metric_history(run.run_id, "train/loss")] == list(range(1, 11))
             topology.stop("database")
-            restart = threading.Timer(3, topology.resume_database)
-            restart.start()
-            with training_run(config, name="begins while PostgreSQL starts", tags={}) as run:
-                restart.join()
-            assert client.get_run(run.run_id).info.status == "FINISHED"
+            with ThreadPoolExecutor() as beside:
+                begun = beside.submit(begin_run, config)
+                with pytest.raises(TimeoutError):
+                    begun.result(timeout=3)
+                topology.resume_database()
+            assert client.get_run(begun.result()).info.status == "FINISHED"
 
 
 def test_five_processes_that_use_it_first_at_once_all_succeed(tmp_path, tries):
