@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from configs.environment import set_library_defaults
+from configs.one_line import without_credentials
 from flows import (
     cache_commands,
     monitoring_commands,
@@ -61,7 +62,7 @@ def main() -> None:
         app(args=[argument for argument in sys.argv[1:] if argument != "--debug"], prog_name="reprise")
     except RepriseError as error:
         if debug:
-            traceback.print_exc()
+            _print_traceback()
         print_error(str(error))
         sys.exit(2 if isinstance(error, InputError) else 1)
     except KeyboardInterrupt:
@@ -69,10 +70,14 @@ def main() -> None:
         sys.exit(130)
     except Exception as error:
         if debug:
-            traceback.print_exc()
+            _print_traceback()
         first_line = next(iter(str(error).strip().splitlines()), "no message")
         print_error(f"{type(error).__name__}: {first_line}; --debug shows where")
         sys.exit(1)
+
+
+def _print_traceback() -> None:
+    sys.stderr.write(without_credentials(traceback.format_exc()))
 
 
 @app.callback()

@@ -5,7 +5,6 @@ import hashlib
 import json
 import logging
 import os
-import re
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -38,7 +37,9 @@ from mlflow.utils.mlflow_tags import (  # noqa: TID251
 )
 from sqlalchemy.exc import SQLAlchemyError
 
+from configs.environment import take_credentials_from_addresses
 from configs.loading import flatten
+from configs.one_line import without_credentials
 from configs.schema import Config, TrackingConfig
 from tasks.circumstances import read_circumstances
 from tasks.errors import RegistryError, TrialPruned
@@ -116,7 +117,7 @@ def reaching_mlflow() -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        raise RegistryError(_without_password(f"MLflow at {tracking_uri()} {_tell_failure(error)}")) from error
+        raise RegistryError(without_credentials(f"MLflow at {tracking_uri()} {_tell_failure(error)}")) from error
 
 
 def _tell_failure(error: Exception) -> str:
@@ -133,7 +134,7 @@ def _tell_failure(error: Exception) -> str:
 
 def shown_tracking_uri() -> str:
     """Return the tracking URI as it may be shown, without a password."""
-    return _without_password(tracking_uri())
+    return without_credentials(tracking_uri())
 
 
 def connect() -> MlflowClient:
@@ -142,6 +143,7 @@ def connect() -> MlflowClient:
     Raises:
         RegistryError: MLflow could not be reached, or refused.
     """
+    take_credentials_from_addresses()  # a worker's process begins with none of our commands
     uri = tracking_uri()
     with reaching_mlflow():
         mlflow.set_tracking_uri(uri)
@@ -349,7 +351,7 @@ def _system_metrics(run_id: str, tracking: TrackingConfig) -> Iterator[None]:
 def run_link(experiment_id: str, run_id: str) -> str | None:
     """Return the address of a run in the MLflow UI, or None where the store is embedded."""
     server = server_url()
-    return server and f"{_without_password(server)}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
+    return server and f"{without_credentials(server)}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
 
 
 def log_validation(run: TrackedRun, report: ValidationReport, name: str) -> None:
@@ -482,7 +484,3 @@ def _log_metrics(run: TrackedRun, figures: Mapping[str, float], step: int = 0) -
 
 def _set_tags(run: TrackedRun, tags: Mapping[str, str]) -> None:
     MlflowClient().log_batch(run.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
-
-
-def _without_password(text: str) -> str:
-    return re.sub(r"://[^/\s]*@", "://", text)
