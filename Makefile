@@ -4,7 +4,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-long faults lint format bench lock ui clean
+.PHONY: help setup train test test-long faults lint format bench lock audit ui clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -54,6 +54,9 @@ ui: setup ## the MLflow and Prefect UIs on loopback
 lock: ## rewrite requirements.lock from pyproject.toml (needs uv)
 	uv pip compile pyproject.toml --group dev --extra ray --universal --python-version 3.11 --generate-hashes \
 	  --no-emit-index-url --no-header --quiet --output-file requirements.lock
+
+audit: ## look the lock's packages up among known flaws (needs uv, and the network)
+	uv tool run pip-audit --requirement requirements.lock --no-deps --disable-pip --vulnerability-service osv $(ARGS)
 
 clean: ## remove .venv and the workspace .reprise, but no registered model
 	rm -rf $(VENV) .reprise

@@ -1,7 +1,9 @@
 """Defaults of the environment that the libraries read; what the user has set stays as it is."""
 
 import os
+import re
 from pathlib import Path
+from urllib.parse import unquote
 
 
 def library_defaults() -> dict[str, str]:
@@ -31,8 +33,33 @@ def library_defaults() -> dict[str, str]:
     }
 
 
+def take_credentials_from_addresses() -> None:
+    """Move user and password out of the servers' addresses into the variables that the libraries take them from.
+
+    Addresses are shown, recorded and quoted in errors; what these variables hold is not.
+    """
+    user, password = "MLFLOW_TRACKING_USERNAME", "MLFLOW_TRACKING_PASSWORD"
+    found = _take_user("MLFLOW_TRACKING_URI")
+    if found is not None and user not in os.environ and password not in os.environ:
+        os.environ[user], os.environ[password] = found
+    found = _take_user("PREFECT_API_URL")
+    if found is not None:
+        os.environ.setdefault("PREFECT_API_AUTH_STRING", ":".join(found))
+
+
+def _take_user(variable: str) -> tuple[str, str] | None:
+    """Take user and password out of the HTTP address in a variable, and return them, or None where there are none."""
+    address = re.fullmatch(r"(https?://)([^/\s]*)@(.*)", os.environ.get(variable, ""))
+    if address is None:
+        return None
+    os.environ[variable] = address[1] + address[3]
+    user, _, password = address[2].partition(":")
+    return unquote(user), unquote(password)
+
+
 def set_library_defaults(workspace: Path) -> None:
     """Keep the libraries quiet, off the network, and within the workspace, which is made. Call it before they are imported."""
+    take_credentials_from_addresses()
     workspace.mkdir(parents=True, exist_ok=True)  # Prefect makes its own folder, but not the one above
     defaults = {**library_defaults(), "PREFECT_HOME": str(workspace / "prefect")}
     for name, value in defaults.items():

@@ -17,10 +17,13 @@ def one_line(text: str) -> str:
 
 
 def shown_value(value: object) -> str:
-    """Return a value as Python would write it, with what is long left out, and without the credentials of a URL."""
-    return without_credentials(_shortened.repr(value))
+    """Return a value as Python would write it, with what is long left out; of a URL, its host alone.
+
+    A value is shown where it is wrong, and a webhook's whole path may be its password.
+    """
+    return re.sub(r"(://[^/?#\s'\"]*)[/?#][^\s'\"]*", r"\1/…", without_credentials(_shortened.repr(value)))
 
 
 def without_credentials(text: str) -> str:
-    """Return a text without the user and password of the URLs in it, wherever they stand."""
-    return re.sub(r"://[^/\s'\"]*@", "://", text)
+    """Return a text without user, password and query (it may be signed) of the URLs in it, wherever they stand."""
+    return re.sub(r"(https?://[^?#\s]*)\?[^#\s'\"]*", r"\1", re.sub(r"://[^/\s]*@", "://", text))

@@ -18,6 +18,7 @@ from typing import TYPE_CHECKING, Annotated, Any
 import typer
 
 from configs.environment import set_library_defaults
+from configs.one_line import without_credentials
 from flows import (
     cache_commands,
     monitoring_commands,
@@ -71,7 +72,7 @@ def main() -> None:
         app(args=[argument for argument in sys.argv[1:] if argument != "--debug"], prog_name="reprise")
     except RepriseError as error:
         if debug:
-            traceback.print_exc()
+            _print_traceback()
         print_error(str(error))
         print_notes(error)
         sys.exit(2 if isinstance(error, InputError) else 1)
@@ -81,7 +82,7 @@ def main() -> None:
         sys.exit(130)
     except Exception as error:
         if debug:
-            traceback.print_exc()
+            _print_traceback()
         first_line = next(iter(str(error).strip().splitlines()), "no message")
         told = tell_full_disk(error, home(), "the workspace") or f"{type(error).__name__}: {first_line}"
         # Prefect's API, say, answers 500 where its database has no room, and no more.
@@ -89,6 +90,10 @@ def main() -> None:
         print_error("; ".join([told, *([full] if full and full not in told else []), "--debug shows where"]))
         print_notes(error)
         sys.exit(1)
+
+
+def _print_traceback() -> None:
+    sys.stderr.write(without_credentials(traceback.format_exc()))
 
 
 @app.callback()

@@ -14,6 +14,7 @@ from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
+from configs.one_line import without_credentials
 from tasks.disk_space import find_full_disk
 from tasks.errors import InputError, RepriseError
 
@@ -54,12 +55,14 @@ def ui_servers(*, mlflow_port: int, prefect_port: int, log_folder: Path) -> Iter
             _require_free(port, option)
     connect()
     mlflow = ["mlflow", "server", "--host", HOST, "--port", str(mlflow_port), "--workers", "1"]
-    mlflow += ["--backend-store-uri", tracking_uri(), "--default-artifact-root", (store_folder() / "artifacts").as_uri()]
+    mlflow += ["--default-artifact-root", (store_folder() / "artifacts").as_uri()]
+    # Not as an argument, which every user of the machine may read: the URI of a database may hold its password.
+    backend = {"MLFLOW_BACKEND_STORE_URI": tracking_uri()}
     prefect = ["prefect", "server", "start", "--host", HOST, "--port", str(prefect_port)]
     with ExitStack() as stack:
         servers = []
         if ours["--mlflow-port"]:
-            servers.append(stack.enter_context(running_server("MLflow", mlflow, mlflow_port, "/health", log_folder)))
+            servers.append(stack.enter_context(running_server("MLflow", mlflow, mlflow_port, "/health", log_folder, backend)))
         if ours["--prefect-port"]:
             servers.append(stack.enter_context(running_server("Prefect", prefect, prefect_port, "/api/health", log_folder)))
         for server in servers:
@@ -89,9 +92,9 @@ def start_prefect_api(log_folder: Path) -> Server | None:
 
 
 def lasting_prefect_api() -> str | None:
-    """Return the address of the Prefect API that outlives this process, or None where it is the process's own."""
+    """Return the address of the Prefect API that outlives this process, without credentials, or None if it is its own."""
     url = os.environ.get("PREFECT_API_URL")
-    return None if not url or url == os.environ.get(OWN_API) else url
+    return None if not url or url == os.environ.get(OWN_API) else without_credentials(url)
 
 
 @contextmanager

@@ -13,6 +13,8 @@ from rich.markdown import Markdown
 from rich.markup import escape
 from rich.table import Table
 
+from configs.one_line import without_credentials
+
 if TYPE_CHECKING:
     from tasks.handles import StageRecord
     from tasks.report import RunResult
@@ -58,7 +60,7 @@ def keep_native_messages(path: Path) -> None:
 
 def print_error(message: str) -> None:
     """Print one line to standard error."""
-    err.print(f"[red]error:[/] {escape(message)}", soft_wrap=True)
+    err.print(f"[red]error:[/] {escape(without_credentials(message))}", soft_wrap=True)
 
 
 def print_warning(message: str) -> None:

@@ -3,7 +3,6 @@
 import getpass
 import logging
 import os
-import re
 import shlex
 import sqlite3
 import time
@@ -43,7 +42,9 @@ from sqlalchemy import make_url
 from sqlalchemy.exc import SQLAlchemyError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_exponential
 
+from configs.environment import take_credentials_from_addresses
 from configs.loading import flatten
+from configs.one_line import without_credentials
 from configs.schema import Config, TrackingConfig
 from tasks.circumstances import read_circumstances
 from tasks.delivery import Delivery, batches, may_pass, milliseconds_now, send
@@ -135,7 +136,7 @@ def reaching_mlflow() -> Iterator[None]:
 
 def tell_failure(error: Exception) -> str:
     """Return in one line, without a password, what MLflow or its database raised."""
-    return _full_store(error) or _without_password(f"MLflow at {tracking_uri()} {_tell_failure(error)}")
+    return _full_store(error) or without_credentials(f"MLflow at {tracking_uri()} {_tell_failure(error)}")
 
 
 def _full_store(error: Exception) -> str | None:
@@ -196,7 +197,7 @@ def _tell_failure(error: Exception) -> str:
 
 def shown_tracking_uri() -> str:
     """Return the tracking URI as it may be shown, without a password."""
-    return _without_password(tracking_uri())
+    return without_credentials(tracking_uri())
 
 
 def mlflow_command(arguments: str) -> str:
@@ -210,6 +211,7 @@ def connect() -> MlflowClient:
     Raises:
         RegistryError: MLflow could not be reached, or refused.
     """
+    take_credentials_from_addresses()  # a worker's process begins with none of our commands
     uri = tracking_uri()
     # What it logs of an error of the database, with a traceback, it raises, too.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
@@ -644,8 +646,4 @@ def _system_metrics(run_id: str, delivery: Delivery, tracking: TrackingConfig) -
 def run_link(experiment_id: str, run_id: str) -> str | None:
     """Return the address of a run in the MLflow UI, or None where the store is embedded."""
     server = server_url()
-    return server and f"{_without_password(server)}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
-
-
-def _without_password(text: str) -> str:
-    return re.sub(r"://[^/\s]*@", "://", text)
+    return server and f"{without_credentials(server)}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"

@@ -11,6 +11,8 @@ import urllib.request
 import psutil
 import pytest
 
+from tests.integration.listening import listening_addresses
+
 
 @pytest.mark.parametrize(("ending", "code"), [(signal.SIGINT, 0), (signal.SIGKILL, -signal.SIGKILL)])
 def test_both_uis_answer_and_no_ending_leaves_a_server_behind(tmp_path, ending, code):
@@ -35,6 +37,7 @@ def test_both_uis_answer_and_no_ending_leaves_a_server_behind(tmp_path, ending, 
             assert b"<html" in page.read().lower()
     children = psutil.Process(command.pid).children(recursive=True)
     assert len(children) >= 2
+    assert listening_addresses(command.pid) == {"127.0.0.1"}
     command.send_signal(ending)
     assert command.wait(timeout=60) == code
     _, alive = psutil.wait_procs(children, timeout=20)
