@@ -24,6 +24,8 @@ def library_defaults() -> dict[str, str]:
         "PREFECT_FLOWS_HEARTBEAT_FREQUENCY": "30",
         # Prefect's own lines go to its API and UI; the terminal has ours.
         "PREFECT_LOGGING_EXTRA_LOGGERS": "reprise",
+        "PREFECT_INTERNAL_LOGGING_LEVEL": "CRITICAL",  # a line for each event that cannot be sent to an API that is gone
+        "PREFECT_CLIENT_MAX_RETRIES": "4",  # half a minute for each request: its own default, a whole one
         "PREFECT_LOGGING_TO_API_WHEN_MISSING_FLOW": "ignore",  # most commands run none
         "PREFECT_LOGGING_HANDLERS_CONSOLE_LEVEL": "CRITICAL",
     }

@@ -214,11 +214,12 @@ class RegistrationConfig(Section):
 
 
 class TrackingConfig(Section):
-    """MLflow experiment (`{dataset}` as above) and the sampling of system metrics."""
+    """MLflow experiment (`{dataset}` as above), sampling of system metrics, and the longest wait for MLflow to take it all."""
 
     experiment: Annotated[str, Field(min_length=1)] = "{dataset}"
     system_metrics: bool = True
     system_metrics_seconds: Annotated[float, Field(ge=0.5)] = 2.0
+    wait_seconds: Annotated[float, Field(ge=0)] = 300.0
 
 
 class Config(Section):

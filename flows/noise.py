@@ -8,10 +8,11 @@ from tasks.evaluation.task import choose_gate_rows, evaluate
 from tasks.handles import GateRows, PaddedReviews, Reviews, SeedNoise
 from tasks.ingestion.task import ingest
 from tasks.padding.task import pad_reviews
+from tasks.recording import log_evaluation, log_training
 from tasks.registration.noise import record_noise, spread_of_difference
 from tasks.registration.sealing import keep_sealed, refuse_opening
 from tasks.stage import recorded_stages
-from tasks.tracking import log_evaluation, log_training, training_run
+from tasks.tracking import training_run
 from tasks.training.task import train
 from tasks.validation.task import validate_padded, validate_reviews
 from tasks.validation.verdict import require_passed

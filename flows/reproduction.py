@@ -12,10 +12,11 @@ from tasks.errors import DataError
 from tasks.handles import Reproduction, Reviews, TrackedRun
 from tasks.ingestion.task import ingest
 from tasks.padding.task import pad_reviews
+from tasks.recording import log_training
 from tasks.registration.reproduction import Recipe, compare, data_difference, read_recipe, record_reproduction
 from tasks.registration.task import publish
 from tasks.stage import recorded_stages
-from tasks.tracking import log_training, training_run
+from tasks.tracking import training_run
 from tasks.training.task import train
 from tasks.validation.task import validate_reviews
 

@@ -1,6 +1,7 @@
 """How a command starts a flow: Prefect's API comes up while what the flow needs is imported."""
 
 import importlib
+import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -22,6 +23,7 @@ def running_prefect(flow_module: str, *, ahead: tuple[str, ...] = ()) -> Iterato
 
     Raises:
         RegistryError: MLflow could not be reached, or refused.
+        OrchestrationError: the API went away while the block ran.
         StorageError: REPRISE_HOME names a bucket that could not be reached.
         RepriseError: the API ended, or did not answer in time.
     """
@@ -34,6 +36,7 @@ def running_prefect(flow_module: str, *, ahead: tuple[str, ...] = ()) -> Iterato
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     from flows.automations import RUN_TAG
+    from tasks.stage import reaching_prefect
     from tasks.tracking import connect
 
     importlib.import_module(flow_module)
@@ -43,5 +46,7 @@ def running_prefect(flow_module: str, *, ahead: tuple[str, ...] = ()) -> Iterato
         await_answer(api)
     # An API that ends with the command has nobody to miss a heartbeat, and to end their thread takes up to a second.
     unwatched = {} if api is None else {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
-    with temporary_settings(unwatched), tags(RUN_TAG):
+    # Else Prefect prints each log line that it cannot send to an API that is gone.
+    logging.raiseExceptions = False
+    with temporary_settings(unwatched), tags(RUN_TAG), reaching_prefect():
         yield

@@ -16,13 +16,14 @@ from flows.training import training
 from tasks.handles import PaddedReviews, Reviews, TrackedRun, ValidationReport
 from tasks.ingestion.task import ingest
 from tasks.padding.task import pad_reviews
+from tasks.recording import log_datasets, log_result
 from tasks.registration.sealing import refuse_opening
 from tasks.report import SweepResult
 from tasks.search.report import trial_line
 from tasks.search.storage import study_alone
 from tasks.search.task import conclude, open_trials, run_trial, settling_trials
 from tasks.stage import recorded_stages
-from tasks.tracking import log_datasets, log_result, training_run
+from tasks.tracking import training_run
 from tasks.training.trial_training import stopping_trials
 from tasks.validation.task import validate_padded, validate_reviews
 from tasks.validation.verdict import require_passed

@@ -13,20 +13,14 @@ from tasks.evaluation.task import choose_gate_rows, evaluate
 from tasks.ingestion.task import ingest
 from tasks.monitoring.task import keep_reference
 from tasks.padding.task import pad_reviews
+from tasks.recording import log_datasets, log_evaluation, log_padding, log_training, log_validation
 from tasks.registration.load_check import FreshProcess
 from tasks.registration.sealing import refuse_opening
 from tasks.registration.task import decide, publish, record, register
 from tasks.report import RunResult
 from tasks.resumption import resumable_run
 from tasks.stage import recorded_stages
-from tasks.tracking import (
-    REGISTERED_MODEL,
-    log_datasets,
-    log_evaluation,
-    log_padding,
-    log_training,
-    log_validation,
-)
+from tasks.tracking import REGISTERED_MODEL, finishable_later
 from tasks.training.task import train
 from tasks.unfinished import keep_source
 from tasks.validation.task import validate_padded, validate_reviews
@@ -53,6 +47,7 @@ def training(config: Config, tags: Mapping[str, str] | None = None, force: bool 
         FreshProcess() as fresh,
         recorded_stages(force=force) as stages,
         resumable_run(config, name=flow_run.name, tags=run_tags, force=force, resume=resume) as run,
+        finishable_later(),
     ):
         reviews = ingest(config.data)
         keep_source(run, reviews)

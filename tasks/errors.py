@@ -11,6 +11,8 @@ RepriseError          anything that stopped the work; the command exits 1
   TrialPruned         a trial of a sweep that is not worth its further epochs
   TrialFailed         a trial of a sweep whose own process could not train it
   ModelMismatch       a model that does not give the scores, or hold the files, that it should
+  JournalError        what a run records could not be kept in its folder, or not be read back
+  OrchestrationError  the Prefect API, while a flow runs, could not be reached any more
   RegistryError       the MLflow server or its registry could not be reached or refused
     UnsettledAlias    a version is champion by the ledger, and its alias could not be set
   GateClosed          the champion, its files or its record are not what they were: nothing is promoted until that is mended
@@ -60,6 +62,14 @@ class TrialFailed(RepriseError):
 
 class ModelMismatch(RepriseError):
     """A model does not give the scores, or hold the files, that it should."""
+
+
+class JournalError(RepriseError):
+    """What a run records could not be written to its journal, or the journal not be read back."""
+
+
+class OrchestrationError(RepriseError):
+    """The Prefect API could not be reached any more while a flow was running."""
 
 
 class RegistryError(RepriseError):

@@ -14,11 +14,15 @@ from contextvars import ContextVar
 from pathlib import Path
 from typing import Any, Concatenate, NamedTuple, ParamSpec, TypeVar
 
+from httpx import TransportError
 from prefect import Task, task  # noqa: TID251
 from prefect.cache_policies import NO_CACHE  # noqa: TID251
+from prefect.concurrency.asyncio import ConcurrencySlotAcquisitionError  # noqa: TID251
+from prefect.settings import PREFECT_API_URL  # noqa: TID251
 
 from configs.schema import Section
 from tasks import handles
+from tasks.errors import OrchestrationError
 from tasks.handles import StageOutput, StageRecord
 from tasks.results import HANDLE_FILE, next_result_folder, one_at_a_time, remove_superseded, results_below
 from tasks.shared_results import find_result, share_result
@@ -69,12 +73,29 @@ def stage(name: str) -> Callable[[Callable[P, Result]], Callable[P, Result]]:
 
         @functools.wraps(function)
         def call(*args: P.args, **kwargs: P.kwargs) -> Result:
-            with _timed(name):
+            with _timed(name), reaching_prefect():
                 return prefect_task(*args, **kwargs)
 
         return call
 
     return decorate
+
+
+@contextmanager
+def reaching_prefect() -> Iterator[None]:
+    """Turn what Prefect raises in the block when its API is gone into one line.
+
+    Raises:
+        OrchestrationError: it could not be reached, for as long as Prefect's own client tries.
+    """
+    try:
+        yield
+    except (TransportError, ConcurrencySlotAcquisitionError) as error:
+        api = PREFECT_API_URL.value()
+        raise OrchestrationError(
+            f"the Prefect API at {api} does not answer any more: once it does, start the same again, "
+            "which takes up what is finished"
+        ) from error
 
 
 def submitted_stage(name: str) -> Callable[[Callable[P, Result]], Task[P, Result]]:
@@ -138,7 +159,8 @@ def cached_stage(
                     persist_result=True,
                     result_serializer="json",
                 )(fill)
-                result: Output = prefect_task(**arguments, return_state=True).result()
+                with reaching_prefect():
+                    result: Output = prefect_task(**arguments, return_state=True).result()
                 if found.folder is None or found.fetched:
                     remove_superseded(name, key)
                 note["reused"] = found.folder is not None

@@ -1,87 +1,66 @@
-"""The one owner of the MLflow URI, the experiment and the run: every figure of a training enters MLflow through here."""
+"""The one owner of the MLflow URI, the experiment and the run."""
 
 import getpass
-import hashlib
-import json
 import logging
 import os
 import re
+import sqlite3
 import time
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager, contextmanager, nullcontext
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, ExitStack, closing, contextmanager, nullcontext
 from enum import Enum
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 from filelock import FileLock
 
 os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")  # read when MLflow is imported
 
 import mlflow  # noqa: TID251
-import pandas as pd
 import yaml
 from mlflow import MlflowClient  # noqa: TID251
-from mlflow.entities import (  # noqa: TID251
-    Dataset,
-    DatasetInput,
-    InputTag,
-    LifecycleStage,
-    Metric,
-    Param,
-    Run,
-    RunStatus,
-    RunTag,
-)
+from mlflow.entities import LifecycleStage, Run, RunStatus, RunTag  # noqa: TID251
 from mlflow.exceptions import MlflowException  # noqa: TID251
 from mlflow.protos.databricks_pb2 import (  # noqa: TID251
     PERMISSION_DENIED,
     RESOURCE_ALREADY_EXISTS,
     RESOURCE_DOES_NOT_EXIST,
+    TEMPORARILY_UNAVAILABLE,
     UNAUTHENTICATED,
     ErrorCode,
 )
 from mlflow.system_metrics.system_metrics_monitor import SystemMetricsMonitor  # noqa: TID251
 from mlflow.utils.mlflow_tags import (  # noqa: TID251
     MLFLOW_PARENT_RUN_ID,
-    MLFLOW_RUN_NOTE,
     MLFLOW_SOURCE_NAME,
     MLFLOW_SOURCE_TYPE,
     MLFLOW_USER,
 )
+from sqlalchemy.engine import make_url
 from sqlalchemy.exc import SQLAlchemyError
+from tenacity import RetryCallState, Retrying, retry_if_exception, stop_after_delay, wait_exponential
 
 from configs.loading import flatten
 from configs.schema import Config, TrackingConfig
 from tasks.circumstances import read_circumstances
-from tasks.errors import RegistryError, TrialPruned
-from tasks.handles import (
-    Drift,
-    Evaluation,
-    PaddedReviews,
-    Reviews,
-    Split,
-    StageRecord,
-    TrackedRun,
-    TrainedModel,
-    ValidationReport,
-)
+from tasks.delivery import Delivery, batches, may_pass, milliseconds_now, send
+from tasks.errors import JournalError, RegistryError, RepriseError, TrialPruned
+from tasks.handles import TrackedRun
+from tasks.journal import JOURNAL, Ended, Journal, Line, Metrics, Params, Text, read_undelivered, write_delivered
 from tasks.results import RUNS, UNFINISHED
-from tasks.workspace import home, in_use, is_in_use, sha256_of_file
+from tasks.workspace import home, in_use, is_in_use
 
 logger = logging.getLogger("reprise.tracking")
 
 STARTING_SECONDS = 10
+ENDING_SECONDS = 15
+DATABASE_SECONDS = 90
+"""So long a database that is locked, or just being restarted, is waited for where nothing is lost by waiting."""
 REGISTERED_MODEL = "registered_model"
 """The tag of the runs that train a candidate for a registered model."""
 FLOW_RUN, EARLIER_FLOW_RUNS = "prefect.flow_run_id", "prefect.earlier_flow_run_ids"
 """Tags of an MLflow run: its Prefect run, and those that it was cut off in."""
-DATASET_CONTEXTS: dict[Split, str] = {"train": "training", "validation": "validation", "test": "testing"}
-HISTORY_NAMES = {
-    "loss": "train/loss",
-    "accuracy": "train/accuracy",
-    "val_loss": "validation/loss",
-    "val_accuracy": "validation/accuracy",
-}
+_deliveries: dict[str, Delivery] = {}
 
 
 class Standing(Enum):
@@ -131,15 +110,62 @@ def is_embedded() -> bool:
 
 @contextmanager
 def reaching_mlflow() -> Iterator[None]:
-    """Turn what MLflow and its database raise in the block into one line.
+    """Turn what MLflow and its database raise in the block into one line; an embedded store that is locked is waited for.
 
     Raises:
         RegistryError: MLflow could not be reached, or refused.
     """
     try:
+        if is_embedded():
+            _await_database(_require_unlocked)
         yield
-    except (MlflowException, SQLAlchemyError, OSError) as error:
-        raise RegistryError(_without_password(f"MLflow at {tracking_uri()} {_tell_failure(error)}")) from error
+    except (MlflowException, SQLAlchemyError, OSError, sqlite3.OperationalError) as error:
+        raise RegistryError(tell_failure(error)) from error
+
+
+def tell_failure(error: Exception) -> str:
+    """Return in one line, without a password, what MLflow or its database raised."""
+    return _without_password(f"MLflow at {tracking_uri()} {_tell_failure(error)}")
+
+
+def _await_database(ask: Callable[[], object]) -> None:
+    """Ask until the database is neither locked nor being restarted, for a while; say so where that takes long."""
+    Retrying(
+        retry=retry_if_exception(_is_database_away),
+        wait=wait_exponential(multiplier=0.02, max=2),
+        stop=stop_after_delay(DATABASE_SECONDS),
+        before_sleep=_say_waiting,
+        reraise=True,
+    )(ask)
+
+
+def _is_database_away(error: BaseException) -> bool:
+    if isinstance(error, sqlite3.OperationalError):
+        return error.sqlite_errorcode == sqlite3.SQLITE_BUSY
+    # The last is what the client makes of a server's 503, after it has asked again and again.
+    return isinstance(error, MlflowException) and (
+        error.error_code == ErrorCode.Name(TEMPORARILY_UNAVAILABLE) or "too many 503 error responses" in str(error)
+    )
+
+
+def _say_waiting(state: RetryCallState) -> None:
+    error = state.outcome.exception() if state.outcome else None
+    if isinstance(error, Exception) and state.idle_for - state.upcoming_sleep < 1 <= state.idle_for:  # once
+        logger.warning("%s; waiting for at most %d s", tell_failure(error), DATABASE_SECONDS)
+
+
+def _require_unlocked() -> None:
+    path = make_url(tracking_uri()).database
+    if not path or not Path(path).is_file():
+        return
+    try:
+        with closing(sqlite3.connect(f"{Path(path).absolute().as_uri()}?mode=rw", uri=True, timeout=0)) as database:
+            database.execute("begin immediate")
+            database.rollback()
+    except sqlite3.OperationalError as error:
+        if _is_database_away(error):
+            raise
+        # MLflow itself tells what else is wrong with it, where that matters to what is asked.
 
 
 def _tell_failure(error: Exception) -> str:
@@ -165,6 +191,7 @@ def connect() -> MlflowClient:
         RegistryError: MLflow could not be reached, or refused.
     """
     uri = tracking_uri()
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)  # it prints a traceback of what it raises as well
     with reaching_mlflow():
         mlflow.set_tracking_uri(uri)
         if server_url() is not None:
@@ -229,6 +256,8 @@ def training_run(
     """
     client = connect()
     start = time.perf_counter()
+    with reaching_mlflow():
+        _await_database(lambda: client.search_experiments(max_results=1))
     source = {MLFLOW_SOURCE_NAME: "reprise", MLFLOW_SOURCE_TYPE: "LOCAL", MLFLOW_USER: getpass.getuser()}
     all_tags = {**source, **read_circumstances(), **tags}
     with reaching_mlflow():
@@ -240,14 +269,18 @@ def training_run(
             run_id = client.create_run(experiment_id, run_name=name, tags=all_tags).info.run_id
         else:
             run_id, name = reopened, _reopen_run(client, reopened, all_tags)
-    try:
-        folder = run_folder(run_id)
-        folder.mkdir(parents=True, exist_ok=True)
-        with in_use(folder), during(folder), _system_metrics(run_id, config.tracking):
+    with ExitStack() as held:
+        delivery = None
+        try:
+            folder = run_folder(run_id)
+            folder.mkdir(parents=True, exist_ok=True)
+            held.enter_context(in_use(folder))
+            held.enter_context(during(folder))
+            delivery = held.enter_context(_delivering(client, run_id, folder))
+            held.enter_context(_system_metrics(run_id, delivery, config.tracking))
             tree = config.model_dump(mode="json")
-            with reaching_mlflow():
-                client.log_batch(run_id, params=[Param(key, str(value)) for key, value in flatten(tree).items()])
-                client.log_text(run_id, yaml.safe_dump(tree, sort_keys=False), "config.yaml")
+            delivery.append(Params(values={key: str(value) for key, value in flatten(tree).items()}))
+            delivery.append(Text(name="config.yaml", text=yaml.safe_dump(tree, sort_keys=False)))
             yield TrackedRun(
                 run_id=run_id,
                 experiment_id=experiment_id,
@@ -258,17 +291,82 @@ def training_run(
                 resumed=reopened is not None,
             )
             # In the block: a run whose folder nobody holds, and that has not ended, counts as killed.
+            total = {"seconds/total": time.perf_counter() - start}
+            delivery.append(Metrics(time=milliseconds_now(), step=0, values=total))
+            settle(run_id, config.tracking.wait_seconds)
             with reaching_mlflow():
-                client.log_metric(run_id, "seconds/total", time.perf_counter() - start)
                 client.set_terminated(run_id, RunStatus.to_string(RunStatus.FINISHED))
-    except BaseException as error:
-        failed = isinstance(error, Exception) and not isinstance(error, TrialPruned)
-        status = RunStatus.to_string(RunStatus.FAILED if failed else RunStatus.KILLED)
+        except BaseException as error:
+            failed = isinstance(error, Exception) and not isinstance(error, TrialPruned)
+            _end_otherwise(client, run_id, delivery, "FAILED" if failed else "KILLED", f"{type(error).__name__}: {error}")
+            raise
+
+
+@contextmanager
+def _delivering(client: MlflowClient, run_id: str, folder: Path) -> Iterator[Delivery]:
+    delivery = Delivery(client, run_id, Journal(folder, shown_tracking_uri()), tell_failure)
+    _deliveries[run_id] = delivery
+    try:
+        yield delivery
+    finally:
+        del _deliveries[run_id]
+        delivery.close()
+
+
+def delivery_of(run: TrackedRun) -> Delivery:
+    """Return what a run that this process records is recorded through."""
+    return _deliveries[run.run_id]
+
+
+def settle(run_id: str, seconds: float) -> None:
+    """Wait, at most so many seconds, until MLflow has all that a run of this process has recorded.
+
+    Raises:
+        RegistryError: it has not, or refuses something for good; what is missing is kept.
+    """
+    delivery = _deliveries[run_id]
+    if delivery.trouble is not None and not delivery.stopped:
+        logger.info("run %s waits for MLflow, at most %g s", run_id, seconds)
+    if not delivery.settle(seconds):
+        if isinstance(delivery.trouble, RepriseError):
+            raise delivery.trouble
+        told = tell_failure(delivery.trouble) if delivery.trouble else f"MLflow at {shown_tracking_uri()} is slow"
+        waited = "" if delivery.stopped else f", and did not take all within {seconds:g} s"
+        raise RegistryError(f"{told}{waited}: what run {run_id} recorded is kept in {delivery.journal.path}")
+
+
+@contextmanager
+def finishable_later() -> Iterator[None]:
+    """Have an error of MLflow's in the block name the command that finishes the training.
+
+    Raises:
+        RegistryError: as in the block, of the same kind.
+    """
+    try:
+        yield
+    except RegistryError as error:
+        raise type(error)(f"{error}; `reprise train --resume` finishes the training later") from error
+
+
+def _end_otherwise(
+    client: MlflowClient, run_id: str, delivery: Delivery | None, status: Literal["FAILED", "KILLED"], error: str
+) -> None:
+    """End a run that did not end well, now or, where MLflow is away, by its journal; log what cannot be done."""
+    if delivery is not None and not delivery.stopped:
         try:
-            _end_run(client, run_id, status, f"{type(error).__name__}: {error}")
-        except RegistryError as unreachable:  # must not hide what went wrong first
-            logger.error("run %s could not be ended as %s: %s", run_id, status, unreachable)
-        raise
+            delivery.append(Ended(time=milliseconds_now(), status=status, error=error))
+        except JournalError as unwritten:  # must not hide what went wrong first
+            logger.error("%s", unwritten)
+        else:
+            if delivery.settle(0 if delivery.trouble else ENDING_SECONDS):
+                return
+            if not delivery.stopped:
+                logger.error("run %s ended as %s, which MLflow will be told by the next training", run_id, status)
+                return
+    try:
+        _end_run(client, run_id, status, error)
+    except RegistryError as unreachable:  # must not hide what went wrong first
+        logger.error("run %s could not be ended as %s: %s", run_id, status, unreachable)
 
 
 def find_standing(run_id: str) -> Standing:
@@ -326,7 +424,9 @@ def _only_just_began(run: Run) -> bool:
 
 
 def end_abandoned_runs() -> list[dict[str, str]]:
-    """End as FAILED the runs whose process, on this machine and workspace, was killed before it could.
+    """Send what runs of this machine's workspace left in their journals, and end those whose process was killed.
+
+    The latter end as FAILED, unless their journal says how they ended.
 
     Returns:
         The tags of those that are no other run's child: a child's flow run may well go on.
@@ -334,6 +434,7 @@ def end_abandoned_runs() -> list[dict[str, str]]:
     Raises:
         RegistryError: MLflow could not be reached, or refused.
     """
+    _deliver_left_journals()
     abandoned = []
     for run_id, tags in find_running_runs().items():
         folder = run_folder(run_id)
@@ -341,6 +442,31 @@ def end_abandoned_runs() -> list[dict[str, str]]:
         if lost and MLFLOW_PARENT_RUN_ID not in tags:
             abandoned.append(tags)
     return abandoned
+
+
+def _deliver_left_journals() -> None:
+    client = connect()
+    for path in sorted((home() / RUNS).glob(f"*/{JOURNAL}")):
+        run_id = path.parent.name
+        try:
+            store, lines = read_undelivered(path.parent)
+            if store == shown_tracking_uri() and lines and not is_in_use(path.parent):
+                with in_use(path.parent):
+                    _deliver_left(client, run_id, path.parent, lines)
+        except JournalError as damaged:
+            logger.warning("run %s: %s", run_id, damaged)
+
+
+def _deliver_left(client: MlflowClient, run_id: str, folder: Path, lines: list[Line]) -> None:
+    for batch in batches(lines):
+        try:
+            send(client, run_id, batch)
+        except (MlflowException, SQLAlchemyError, OSError) as error:
+            if may_pass(error):
+                raise RegistryError(tell_failure(error)) from error
+            logger.warning("run %s: a part of what it recorded is given up: %s", run_id, tell_failure(error))
+        write_delivered(folder, batch[-1].end)
+    logger.info("run %s: MLflow has now been sent what it recorded last", run_id)
 
 
 def end_killed_runs(run_ids: Iterable[str]) -> None:
@@ -405,13 +531,39 @@ def _end_run(client: MlflowClient, run_id: str, status: str, error: str) -> None
         client.set_tag(run_id, "error", error)
 
 
+class _SystemMetrics(SystemMetricsMonitor):  # type: ignore[misc]
+    """Samples as MLflow's own does, into the journal, and without asking MLflow each time whether the run goes on."""
+
+    def __init__(self, run_id: str, delivery: Delivery, seconds: float) -> None:
+        super().__init__(run_id, sampling_interval=seconds)
+        self._delivery = delivery
+        self._next_step = delivery.journal.next_step(self._metrics_prefix)
+
+    def monitor(self) -> None:
+        self.collect_metrics()
+        while not self._shutdown_event.wait(self.sampling_interval):
+            values = {f"{self._metrics_prefix}{name}": float(value) for name, value in self.aggregate_metrics().items()}
+            try:
+                self._delivery.append(Metrics(time=milliseconds_now(), step=self._next_step, values=values))
+            except JournalError as unwritten:
+                logger.warning("system metrics are recorded no more: %s", unwritten)
+                return
+            self._next_step += 1
+            for monitor in self.monitors:
+                monitor.clear_metrics()
+            self.collect_metrics()
+
+    def finish(self) -> None:
+        self._shutdown_event.set()
+        self._process.join()
+
+
 @contextmanager
-def _system_metrics(run_id: str, tracking: TrackingConfig) -> Iterator[None]:
+def _system_metrics(run_id: str, delivery: Delivery, tracking: TrackingConfig) -> Iterator[None]:
     if not tracking.system_metrics:
         yield
         return
-    # A run that goes on has some already, and goes on behind the last.
-    monitor = SystemMetricsMonitor(run_id, sampling_interval=tracking.system_metrics_seconds, resume_logging=True)
+    monitor = _SystemMetrics(run_id, delivery, tracking.system_metrics_seconds)
     monitor.start()
     try:
         yield
@@ -423,138 +575,6 @@ def run_link(experiment_id: str, run_id: str) -> str | None:
     """Return the address of a run in the MLflow UI, or None where the store is embedded."""
     server = server_url()
     return server and f"{_without_password(server)}/#/experiments/{experiment_id}/runs/{run_id}?workflowType=machine_learning"
-
-
-def log_validation(run: TrackedRun, report: ValidationReport, name: str) -> None:
-    """Log a validation's Data Docs, JSON result and summary under `validation/<name>`, its figures as `<name>/...`."""
-    with reaching_mlflow():
-        MlflowClient().log_artifacts(run.run_id, report.path, f"validation/{name}")
-        _log_metrics(run, {f"{name}/{figure}": value for figure, value in report.measured.items()})
-        verdict = "passed" if report.passed else "failed"
-        _set_tags(run, {f"validation.{name}": f"{verdict}, warnings: {len(report.warnings)}"})
-
-
-def log_datasets(run: TrackedRun, reviews: Reviews, report: ValidationReport) -> None:
-    """Log each split as a dataset input whose digest is of the canonical Parquet, the split, and the rows left out of it."""
-
-    def digest(split: Split) -> str:
-        left_out = sha256_of_file(report.file("excluded_rows.npy")) if split == "test" and report.excluded_rows else ""
-        return hashlib.sha256(f"{reviews.sha256} {split} {left_out}".encode()).hexdigest()[:36]
-
-    inputs = [
-        DatasetInput(
-            Dataset(
-                name=f"{reviews.dataset}-{split}",
-                digest=digest(split),
-                source_type="local",
-                source=json.dumps({"uri": reviews.source, "sha256": reviews.source_sha256}),
-                profile=json.dumps({"rows": rows - (report.excluded_rows if split == "test" else 0)}),
-            ),
-            tags=[InputTag("mlflow.data.context", DATASET_CONTEXTS[split])],
-        )
-        for split, rows in reviews.rows.items()
-    ]
-    with reaching_mlflow():
-        MlflowClient().log_inputs(run.run_id, inputs)
-        sources = {"dataset.source": reviews.source, "dataset.source_sha256": reviews.source_sha256}
-        _set_tags(run, {"dataset": reviews.dataset, "dataset.sha256": reviews.sha256, **sources})
-
-
-def log_padding(run: TrackedRun, padded: PaddedReviews) -> None:
-    """Log what padding did to each split, in shares."""
-    shares = {
-        "truncated_share": padded.truncated_share,
-        "out_of_vocabulary_share": padded.out_of_vocabulary_share,
-        "padding_share": padded.padding_share,
-    }
-    figures = {f"padding/{name}_{split}": share for name, by_split in shares.items() for split, share in by_split.items()}
-    with reaching_mlflow():
-        _log_metrics(run, figures)
-
-
-def log_epoch(run: TrackedRun, epoch: int, figures: Mapping[str, float]) -> None:
-    """Log an epoch's figures at the step that is its number, from 1."""
-    with reaching_mlflow():
-        _log_metrics(
-            run, {HISTORY_NAMES.get(name, f"train/{name}_per_epoch"): value for name, value in figures.items()}, step=epoch
-        )
-
-
-def log_training(run: TrackedRun, model: TrainedModel) -> None:
-    """Log the network's summary, its parameter count and the digest of its weights."""
-    with reaching_mlflow():
-        MlflowClient().log_artifact(run.run_id, str(model.file("summary.txt")))
-        _log_metrics(run, {"model/parameters": model.parameters, "train/best_epoch": model.best_epoch})
-        _set_tags(run, {"weights_sha256": model.sha256})
-
-
-def log_evaluation(run: TrackedRun, evaluation: Evaluation, *, step: int) -> None:
-    """Log test metrics with their intervals, slices, figures, predictions and the table of mistakes."""
-    bounds = {
-        f"test_{side}/{name}": getattr(figure, side) for name, figure in evaluation.metrics.items() for side in ("low", "high")
-    }
-    figures = {f"test/{name}": figure.value for name, figure in evaluation.metrics.items()}
-    slices = {f"test_slices/accuracy_{part.name.replace(' ', '_')}": part.accuracy.value for part in evaluation.slices}
-    client = MlflowClient()
-    with reaching_mlflow():
-        _log_metrics(run, figures | bounds | slices, step=step)
-        client.log_artifacts(run.run_id, str(evaluation.file("figures")), "figures")
-        client.log_artifact(run.run_id, str(evaluation.file("predictions.parquet")), "evaluation")
-        client.log_table(run.run_id, pd.read_parquet(evaluation.file("mistakes.parquet")), "evaluation/mistakes.json")
-
-
-def log_drift(run: TrackedRun, drift: Drift, figures: Path) -> None:
-    """Log each signal's figures under `drift/...`, and the folder of figures where one was drawn."""
-    metrics: dict[str, float] = {"drift/alarms": sum(signal.outcome == "drift" for signal in drift.signals)}
-    for signal in drift.signals:
-        name = signal.name.replace(" ", "_")
-        metrics |= {f"drift/{name}": signal.size, f"drift_p_value/{name}": signal.p_value}
-        metrics |= {f"new/{name}": signal.new, f"reference/{name}": signal.reference}
-    with reaching_mlflow():
-        _log_metrics(run, {**metrics, "new/rows": drift.rows, "reference/rows": drift.reference_rows})
-        if figures.is_dir():
-            MlflowClient().log_artifacts(run.run_id, str(figures), "figures")
-
-
-def log_outcome(
-    run: TrackedRun, *, texts: Mapping[str, str], description: str, stages: Sequence[StageRecord], tags: Mapping[str, str]
-) -> None:
-    """Log texts that a person reads, by their file's name, the run's description, and what each stage took."""
-    with reaching_mlflow():
-        for name, text in texts.items():
-            MlflowClient().log_text(run.run_id, text, name)
-        _log_metrics(run, {f"seconds/{record.stage.replace(' ', '_')}": record.seconds for record in stages})
-        _log_metrics(run, {f"cpu_seconds/{record.stage.replace(' ', '_')}": record.cpu_seconds for record in stages})
-        _log_metrics(run, {"memory/peak_mebibytes": max(record.peak_mebibytes for record in stages)})
-        reused = ", ".join(record.stage for record in stages if record.reused)
-        _set_tags(run, {MLFLOW_RUN_NOTE: description, "stages.reused": reused or "none", **tags})
-
-
-def log_result(run: TrackedRun, *, figures: Mapping[str, float] | None = None, tags: Mapping[str, str] | None = None) -> None:
-    """Log what came of a run."""
-    with reaching_mlflow():
-        _log_metrics(run, figures or {})
-        _set_tags(run, tags or {})
-
-
-def log_sweep(
-    run: TrackedRun, *, description: str, figures: Path, metrics: Mapping[str, float], tags: Mapping[str, str]
-) -> None:
-    """Log a sweep's description, the folder of its figures, and its best trial."""
-    with reaching_mlflow():
-        MlflowClient().log_artifacts(run.run_id, str(figures), "figures")
-        MlflowClient().log_text(run.run_id, description, "report.md")
-        _log_metrics(run, metrics)
-        _set_tags(run, {MLFLOW_RUN_NOTE: description, **tags})
-
-
-def _log_metrics(run: TrackedRun, figures: Mapping[str, float], step: int = 0) -> None:
-    now = int(time.time() * 1000)
-    MlflowClient().log_batch(run.run_id, metrics=[Metric(name, float(value), now, step) for name, value in figures.items()])
-
-
-def _set_tags(run: TrackedRun, tags: Mapping[str, str]) -> None:
-    MlflowClient().log_batch(run.run_id, tags=[RunTag(key, value) for key, value in tags.items()])
 
 
 def _without_password(text: str) -> str:

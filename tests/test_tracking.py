@@ -1,6 +1,4 @@
 import socket
-import subprocess
-import sys
 
 import mlflow
 import pytest
@@ -9,8 +7,9 @@ from configs.loading import check_config, read_config
 from tasks import tracking
 from tasks.circumstances import read_circumstances
 from tasks.errors import RegistryError, TrainingDiverged
+from tasks.recording import log_epoch
 from tasks.registration.versions import find_version, list_versions, read_aliases
-from tasks.tracking import connect, log_epoch, run_link, shown_tracking_uri, training_run
+from tasks.tracking import connect, run_link, shown_tracking_uri, training_run
 
 
 @pytest.fixture
@@ -79,12 +78,6 @@ def test_an_unreachable_server_is_an_error_and_no_empty_registry(monkeypatch, co
 def test_a_registry_without_the_model_has_no_aliases(embedded_mlflow):
     assert read_aliases("imdb-lstm") == {}
     assert list_versions() == []
-
-
-def test_two_processes_may_make_the_store_at_once(tmp_path):
-    code = "from tasks.tracking import connect; print(len(connect().search_experiments()))"
-    processes = [subprocess.Popen([sys.executable, "-c", code], cwd=tmp_path, stdout=subprocess.PIPE) for _ in range(2)]
-    assert [process.communicate(timeout=120)[0].strip() for process in processes] == [b"1", b"1"]
 
 
 def test_links_exist_where_mlflow_is_a_server(monkeypatch):

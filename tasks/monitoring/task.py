@@ -8,8 +8,8 @@ from pathlib import Path
 from configs.monitoring import MonitoringConfig
 from configs.schema import DataConfig
 from tasks.handles import Drift, Evaluation, GateRows, NewReviews, PaddedReviews, ReviewProfile, StageRecord, TrackedRun
+from tasks.recording import log_drift, log_outcome
 from tasks.stage import stage
-from tasks.tracking import log_drift, log_outcome
 from tasks.workspace import published, sha256_of_file
 
 PROFILE, NEW_REVIEWS, WORDS, FIGURES = "profile.parquet", "new_reviews.parquet", "words.json", "figures"

@@ -20,6 +20,7 @@ from tasks.handles import (
     TrackedRun,
     TrainedModel,
 )
+from tasks.recording import log_outcome
 from tasks.registration import by_hand
 from tasks.registration.load_check import FreshProcess, compare_scores, score_afresh
 from tasks.registration.manifest import hash_files, version_record
@@ -33,7 +34,7 @@ from tasks.registration.training_texts import log_training_texts
 from tasks.registration.versions import create_version, find_version_of, make_challenger
 from tasks.report import RunResult, headline, write_card, write_report
 from tasks.stage import stage
-from tasks.tracking import log_outcome
+from tasks.tracking import settle
 
 logger = logging.getLogger("reprise.registration")
 
@@ -52,7 +53,8 @@ def register(
 ) -> ModelVersion:
     """Log the model, prove in a fresh process that it gives the training's scores, and register it as challenger.
 
-    A run that had registered its version when it was cut off registers no other.
+    A run that had registered its version when it was cut off registers no other. Nothing is registered before MLflow has all
+    that the run has recorded so far.
 
     Raises:
         ModelMismatch: the logged model cannot be loaded, or scores otherwise than in training; or the version that the run
@@ -60,6 +62,7 @@ def register(
         GateClosed: the ledger is damaged.
         RegistryError: MLflow could not be reached, or refused.
     """
+    settle(run.run_id, config.tracking.wait_seconds)
     version = _find_registered(model, config, run) if run.resumed else None
     if version is None:
         version = _register_anew(model, evaluation, padded, reviews, gate_rows, reference, config, run, fresh)
@@ -161,7 +164,7 @@ def publish(name: str, version: str, before: str | None) -> None:
 
 
 def record(result: RunResult, config: Config) -> None:
-    """Write the report into the run.
+    """Write the report into the run, and wait until MLflow has all of it.
 
     Raises:
         RegistryError: MLflow could not be reached, or refused.
@@ -170,6 +173,7 @@ def record(result: RunResult, config: Config) -> None:
     tags = {"decision.outcome": decision.outcome, "registered_version": f"{version.name}/{version.version}"}
     texts = {"report.md": write_report(result, config)}
     log_outcome(result.run, texts=texts, description=headline(result), stages=result.stages, tags=tags)
+    settle(result.run.run_id, config.tracking.wait_seconds)
 
 
 def _sample_scores(

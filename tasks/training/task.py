@@ -8,8 +8,8 @@ import sys
 from pathlib import Path
 
 from configs.schema import ModelConfig, PaddingConfig, TrainingConfig
-from tasks import tracking
 from tasks.handles import PaddedReviews, TrackedRun, TrainedModel
+from tasks.recording import log_epoch
 from tasks.stage import stage
 from tasks.training.checkpoints import CHECKPOINTS, Checkpoints
 from tasks.workspace import code_version, published
@@ -41,7 +41,7 @@ def train(
         model,
         training,
         verbosity=verbosity,
-        on_epoch=lambda epoch, figures: tracking.log_epoch(run, epoch, figures),
+        on_epoch=lambda epoch, figures: log_epoch(run, epoch, figures),
         checkpoints=Checkpoints(Path(run.folder) / CHECKPOINTS, _identify(padded, padding, model, training)),
     )
     folder = Path(run.folder) / "training"

@@ -166,8 +166,8 @@ def test_killed_at_ten_random_points_it_always_ends_as_if_it_had_not_been(make_w
     seed = int(os.environ.get("REPRISE_KILL_SEED") or random.SystemRandom().randrange(2**32))
     sys.stdout.write(f"REPRISE_KILL_SEED={seed} repeats these points\n")
     choose = random.Random(seed)  # noqa: S311 (which points are tried is no secret)
-    survived = 0
     for attempt in range(10):
+        tries(attempt + 1, attempt)
         workplace = make_workplace()
         ending = (signal.SIGKILL, signal.SIGTERM)[attempt % 2]
         # By time from the start on, and by what it has come to: time alone would seldom meet the short stages.
@@ -185,5 +185,4 @@ def test_killed_at_ten_random_points_it_always_ends_as_if_it_had_not_been(make_w
         else:
             go_on(workplace, killed, resume=attempt % 4 < 2)
         require_same(read_outcome(workplace), outcome)
-        survived += 1
-        tries(attempt + 1, survived)
+        tries(attempt + 1, attempt + 1)

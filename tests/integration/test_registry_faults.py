@@ -1,18 +1,9 @@
 """The gate before a real MLflow server that is stopped, slow or answers with errors, and a champion that was tampered with."""
 
 import contextlib
-import http.client
 import math
-import os
 import shutil
-import socket
 import sqlite3
-import subprocess
-import sys
-import threading
-import time
-import urllib.request
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 from mlflow.exceptions import MlflowException
@@ -24,44 +15,11 @@ from tasks.registration.promotion import Base, promote, read_base
 from tasks.registration.verification import find_champion_trouble
 from tasks.registration.versions import read_aliases
 from tasks.tracking import connect
+from tests.mlflow_server import Server, faulty_proxy
 from tests.registration.small_model import register_small_version, save_small_model
 
 MODEL = "slice-lstm"
-
-
-def free_port():
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return probe.getsockname()[1]
-
-
-class Server:
-    """An MLflow server on a store of its own, which can be stopped and started again."""
-
-    def __init__(self, folder):
-        self.folder, self.port, self.process = folder, free_port(), None
-
-    def start(self):
-        store = f"sqlite:///{self.folder}/mlflow.db"
-        options = ["--backend-store-uri", store, "--artifacts-destination", str(self.folder / "artifacts"), "--workers", "1"]
-        self.process = subprocess.Popen(
-            [sys.executable, "-m", "mlflow", "server", "--host", "127.0.0.1", "--port", str(self.port), *options],
-            env={**os.environ, "MLFLOW_SERVER_ENABLE_JOB_EXECUTION": "false"},
-            stdout=subprocess.DEVNULL,
-            stderr=subprocess.DEVNULL,
-            start_new_session=True,
-        )
-        for _ in range(600):
-            try:
-                with urllib.request.urlopen(f"http://127.0.0.1:{self.port}/health", timeout=1):
-                    return
-            except OSError:
-                time.sleep(0.2)
-        pytest.fail("the MLflow server did not start")
-
-    def stop(self):
-        os.killpg(self.process.pid, 9)
-        self.process.wait()
+SERVER_FAULT = "MLflow server stopped, slow or in error"
 
 
 @pytest.fixture(scope="module")
@@ -76,46 +34,8 @@ def server(tmp_path_factory, migrated_store):
 
 @pytest.fixture(scope="module")
 def proxy(server):
-    """A proxy before the server: `status` answers in its stead, `delay` holds each answer back; `requests` counts."""
-
-    class Handler(BaseHTTPRequestHandler):
-        protocol_version = "HTTP/1.1"
-
-        def forward(self):
-            faulty.requests += 1
-            body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
-            time.sleep(faulty.delay)
-            if faulty.status:
-                return self.answer(faulty.status, {"Content-Type": "text/html"}, b"<html>no</html>")
-            connection = http.client.HTTPConnection("127.0.0.1", server.port)
-            headers = {key: value for key, value in self.headers.items() if key.lower() not in ("host", "connection")}
-            try:
-                connection.request(self.command, self.path, body, headers)
-                reply = connection.getresponse()
-                kept = {key: value for key, value in reply.getheaders() if key.lower() == "content-type"}
-                return self.answer(reply.status, kept, reply.read())
-            except OSError:
-                self.close_connection = True
-            finally:
-                connection.close()
-
-        def answer(self, status, headers, body):
-            self.send_response(status)
-            for key, value in {**headers, "Content-Length": str(len(body))}.items():
-                self.send_header(key, value)
-            self.end_headers()
-            self.wfile.write(body)
-
-        do_GET = do_POST = do_PUT = do_PATCH = do_DELETE = forward  # noqa: N815
-
-        def log_message(self, *_):
-            pass
-
-    faulty = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-    faulty.status, faulty.delay, faulty.requests = 0, 0.0, 0
-    threading.Thread(target=faulty.serve_forever, daemon=True).start()
-    yield faulty
-    faulty.shutdown()
+    with faulty_proxy(server) as proxy:
+        yield proxy
 
 
 @pytest.fixture(scope="module")
@@ -174,6 +94,7 @@ def outcomes():
     return [entry.outcome for entry in read_ledger(MODEL)]
 
 
+@pytest.mark.fault(SERVER_FAULT)
 def test_a_slow_server_is_waited_for(decide, proxy):
     proxy.delay = 0.05
     before = outcomes()
@@ -181,6 +102,7 @@ def test_a_slow_server_is_waited_for(decide, proxy):
     assert outcomes() == [*before, "keep"]
 
 
+@pytest.mark.fault(SERVER_FAULT)
 @pytest.mark.parametrize(("status", "delay"), [(500, 0.0), (401, 0.0), (403, 0.0), (404, 0.0), (0, 3.0)])
 def test_a_server_that_does_not_answer_as_it_should_promotes_nothing(decide, proxy, status, delay):
     before = outcomes()
@@ -194,6 +116,7 @@ def test_a_server_that_does_not_answer_as_it_should_promotes_nothing(decide, pro
     assert outcomes() == before
 
 
+@pytest.mark.fault(SERVER_FAULT)
 def test_a_server_that_is_stopped_promotes_nothing_and_all_is_there_when_it_returns(decide, server):
     before = outcomes()
     server.stop()

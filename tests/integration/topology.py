@@ -82,9 +82,8 @@ class Topology:
         """Make a new PostgreSQL, start it, and run init.sql, as the entry point of the image does."""
         home = Path(tempfile.mkdtemp(prefix="reprise-pg-"))  # a socket's path has at most 107 characters
         (self.folder / "database").symlink_to(home)
-        user: dict[str, Any] = {"cwd": home}
-        if os.geteuid() == 0:  # PostgreSQL refuses root
-            user |= {"user": "postgres", "group": "postgres", "extra_groups": []}
+        user = _database_user(home)
+        if "user" in user:
             shutil.chown(home, "postgres", "postgres")
         environment = self.environment("database")
         binaries = postgres_binaries()
@@ -96,10 +95,18 @@ class Topology:
                 shutil.chown(password.name, user["user"])
             command = [*initialize, f"--pgdata={home}/data", f"--pwfile={password.name}"]
             subprocess.run(command, env=environment, stdout=subprocess.DEVNULL, check=True, **user)
-        server = [binaries / "postgres", "-D", f"{home}/data", "-p", str(self.ports["5432"]), "-h", HOST, "-k", home]
-        self._spawn("database", [*map(str, server), "-c", "fsync=off"], env=environment, **user)
-        self.wait_for("database")
+        self.resume_database()
         self.superuser("psql", "--no-psqlrc", "--quiet", "--file", DOCKER / "init.sql", service="database")
+
+    def resume_database(self) -> None:
+        """Start the PostgreSQL that was made, and stopped, and return once it is healthy."""
+        home = (self.folder / "database").resolve()
+        binaries = postgres_binaries()
+        assert binaries is not None
+        server = [binaries / "postgres", "-D", f"{home}/data", "-p", str(self.ports["5432"]), "-h", HOST, "-k", home]
+        command = [*map(str, server), "-c", "fsync=off"]
+        self._spawn("database", command, env=self.environment("database"), **_database_user(home))
+        self.wait_for("database")
 
     def superuser(self, *command: object, service: str = "backup", check: bool = True) -> subprocess.CompletedProcess[str]:
         """Run a command as PostgreSQL's superuser, with the environment of a service."""
@@ -191,6 +198,12 @@ class Topology:
         text = re.sub(inside, lambda folder: str(folders[folder[0]]), text)
         text = re.sub(rf"\b({'|'.join(PORTS)})\b", lambda port: str(self.ports[port[0]]), text)
         return re.sub(r"(?<=//)(mlflow|prefect)(?=:\d)|^mlflow(?=:\d)|\b0\.0\.0\.0\b|^database$", HOST, text)
+
+
+def _database_user(home: Path) -> dict[str, Any]:
+    """Return the options of a process that works in PostgreSQL's folder, as a user that it takes: it refuses root."""
+    as_postgres = {"user": "postgres", "group": "postgres", "extra_groups": []} if os.geteuid() == 0 else {}
+    return {"cwd": home, **as_postgres}
 
 
 @contextmanager
