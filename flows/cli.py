@@ -76,9 +76,8 @@ def main() -> None:
         print_error(str(error))
         print_notes(error)
         sys.exit(2 if isinstance(error, InputError) else 1)
-    except KeyboardInterrupt as error:
+    except KeyboardInterrupt:
         err.print("stopped")
-        print_notes(error)
         sys.exit(130)
     except Exception as error:
         if debug:
@@ -130,10 +129,15 @@ def train(
     show_log_lines()
     keep_native_messages(home() / "logs" / "native.log")
 
-    with running_prefect("flows.training", ahead=(*TRAINING_IMPORTS, *EVALUATION_IMPORTS)):
-        from flows.training import training
+    try:
+        with running_prefect("flows.training", ahead=(*TRAINING_IMPORTS, *EVALUATION_IMPORTS)):
+            from flows.training import training
 
-        result = training(resolved, tags={"data.note": note}, force=force, resume=resume)
+            result = training(resolved, tags={"data.note": note}, force=force, resume=resume)
+    except KeyboardInterrupt as stopped:  # Typer ends on it without a word
+        err.print("stopped")
+        print_notes(stopped)
+        raise
     print_result(result)
     if report is not None:
         from tasks.report import write_json

@@ -93,10 +93,7 @@ def reaching_prefect() -> Iterator[None]:
         yield
     except (TransportError, ConcurrencySlotAcquisitionError) as error:
         api = PREFECT_API_URL.value()
-        raise OrchestrationError(
-            f"the Prefect API at {api} does not answer any more: once it does, start the same again, "
-            "which takes up what is finished"
-        ) from error
+        raise OrchestrationError(f"the Prefect API at {api} does not answer any more") from error
 
 
 def submitted_stage(name: str) -> Callable[[Callable[P, Result]], Task[P, Result]]:

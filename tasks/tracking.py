@@ -407,19 +407,6 @@ def settle(run_id: str, seconds: float) -> None:
         )
 
 
-@contextmanager
-def finishable_later() -> Iterator[None]:
-    """Have an error of MLflow's in the block name the command that finishes the training.
-
-    Raises:
-        RegistryError: as in the block, of the same kind.
-    """
-    try:
-        yield
-    except RegistryError as error:
-        raise type(error)(f"{error}; `reprise train --resume` finishes the training later") from error
-
-
 def _end_otherwise(
     client: MlflowClient, run_id: str, delivery: Delivery | None, status: Literal["FAILED", "KILLED"], error: str
 ) -> None:

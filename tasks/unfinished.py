@@ -131,7 +131,7 @@ def require_unfinished(config: Config | None) -> Config:
 def marked_unfinished(mark: Mark, folder: Path) -> Iterator[None]:
     """Mark a run's folder for the block, and from then on unless the block ends well, or for a reason that repeats.
 
-    An error that leaves the mark is given a note that says how the run is gone on with.
+    An error that leaves the mark says how the run is gone on with: one of ours in its line, another in a note.
     """
     write_whole(folder / UNFINISHED, mark.model_dump_json(indent=1))
     try:
@@ -140,8 +140,10 @@ def marked_unfinished(mark: Mark, folder: Path) -> Iterator[None]:
         (folder / UNFINISHED).unlink(missing_ok=True)
         raise
     except BaseException as error:
-        epochs = newest_epoch(folder / CHECKPOINTS)
-        error.add_note(f"`{GO_ON}` goes on with run {folder.name}, {tell_epochs(epochs, mark.config)}")
+        way_on = f"`{GO_ON}` goes on with run {folder.name}, {tell_epochs(newest_epoch(folder / CHECKPOINTS), mark.config)}"
+        if isinstance(error, RepriseError):
+            raise type(error)(f"{error}; {way_on}") from error
+        error.add_note(way_on)
         raise
     for one in list_unfinished():  # this one is in use, and so not among them
         if one.mark.config == mark.config:

@@ -53,8 +53,8 @@ def register(
 ) -> ModelVersion:
     """Log the model, prove in a fresh process that it gives the training's scores, and register it as challenger.
 
-    Nothing is registered before MLflow has all that the run has recorded so far, and a run that had registered its version
-    when it was cut off registers no other.
+    A run that had registered its version when it was cut off registers no other. Nothing is registered before MLflow has all
+    that the run has recorded so far.
 
     Raises:
         ModelMismatch: the logged model cannot be loaded, or scores otherwise than in training; or the version that the run

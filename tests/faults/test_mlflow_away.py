@@ -13,7 +13,8 @@ from configs.loading import check_config, override, read_config
 from tasks.errors import RegistryError
 from tasks.journal import DELIVERED, JOURNAL, Datasets, Files, RecordedDataset
 from tasks.recording import log_epoch, log_result
-from tasks.tracking import connect, delivery_of, end_abandoned_runs, finishable_later, run_folder, settle, training_run
+from tasks.resumption import resumable_run
+from tasks.tracking import connect, delivery_of, end_abandoned_runs, run_folder, settle, training_run
 from tests.mlflow_server import Server, faulty_proxy
 
 FAULT = "MLflow server stopped, slow or in error"
@@ -82,7 +83,7 @@ def test_a_server_that_is_stopped_for_good_and_one_that_returns(server, proxy, c
     runs = {}
 
     def train_until_the_server_is_gone(back):
-        with training_run(configured("tracking.wait_seconds=0.5"), name="for good", tags={}) as gone, finishable_later():
+        with resumable_run(configured("tracking.wait_seconds=0.5"), name="for good", tags={}) as gone:
             for run in (back, gone):
                 record_epochs(run, count=5)
                 settle(run.run_id, 60)
@@ -98,7 +99,7 @@ def test_a_server_that_is_stopped_for_good_and_one_that_returns(server, proxy, c
         gone = runs["gone"]
         assert runs["longest epoch"] < 0.5, "the run waited for MLflow"
         assert str(run_folder(gone.run_id) / JOURNAL) in str(told.value)
-        assert str(told.value).endswith("`reprise train --resume` finishes the training later")
+        assert str(told.value).endswith(f"`reprise train --resume` goes on with run {gone.run_id}, from its first epoch on")
         with pytest.raises(RegistryError), training_run(configured(), name="too early", tags={}):
             pytest.fail("a run began without MLflow")
         server.start()

@@ -41,9 +41,9 @@ def test_a_training_ends_in_time_with_one_line_and_the_next_works(workplace, doo
     assert time.monotonic() - killed < 90
     assert training.returncode == 1
     lost = f"the Prefect API at {api} does not answer any more"
-    told = f"{lost}: once it does, start the same again, which takes up what is finished"
-    assert errors.splitlines() == [f"error: {told}"]
     (run,) = workplace.store.search_runs([one.experiment_id for one in workplace.store.search_experiments()])
+    told = f"{lost}; `reprise train --resume` goes on with run {run.info.run_id}, after epoch 12 of 12"
+    assert errors.splitlines() == [f"error: {told}"]
     assert (run.info.status, run.data.tags["error"]) == ("FAILED", f"OrchestrationError: {told}")
     steps = [point.step for point in workplace.store.get_metric_history(run.info.run_id, "train/loss")]
     assert steps == list(range(1, 13))
@@ -52,4 +52,5 @@ def test_a_training_ends_in_time_with_one_line_and_the_next_works(workplace, doo
     workplace.environment["PREFECT_API_URL"] = lasting
     workplace.run("train", "--config", config)
     (version,) = workplace.store.search_model_versions()
+    assert version.run_id == run.info.run_id
     assert workplace.store.get_run(version.run_id).info.status == "FINISHED"
