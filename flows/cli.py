@@ -74,7 +74,6 @@ def main() -> None:
         if debug:
             _print_traceback()
         print_error(str(error))
-        print_notes(error)
         sys.exit(2 if isinstance(error, InputError) else 1)
     except KeyboardInterrupt:
         err.print("stopped")
