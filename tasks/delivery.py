@@ -102,6 +102,8 @@ class Delivery:
         try:
             while not self._closing.is_set():
                 for batch in batches(self.journal.pending()):
+                    if self._closing.is_set():
+                        return
                     self._retrying(send, self._client, self._run_id, batch)
                     self.journal.mark_delivered(batch[-1].end)
                     self._note_success()
