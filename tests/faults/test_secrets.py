@@ -220,11 +220,12 @@ def watched_arguments():
 
 
 BLOCK = """
-import sys
+import os
 from prefect.blocks.notifications import CustomWebhookNotificationBlock, SlackWebhook
 from pydantic import SecretStr
-webhook, header = sys.argv[1:]
-SlackWebhook(url=SecretStr(f"https://hooks.slack.com/services/{webhook}")).save("ops")
+SlackWebhook(url=SecretStr("https://hooks.slack.com/services/" + os.environ["WEBHOOK"])).save("ops")
+secrets = {"token": os.environ["HEADER"]}
+CustomWebhookNotificationBlock(name="room", url="http://127.0.0.1:9", json_data={}, secrets=secrets).save("room")
 """
 
 
@@ -240,10 +241,9 @@ def test_no_secret_of_a_training_that_works_or_fails_is_kept_anywhere(servers, w
         told = [
             workplace.run("train", "--config", config, "--report", "report.json"),
             workplace.run("predict", "a film"),
-            workplace.run("train", "--config", config, "--set", "training.learning_rate=1.0e+30", code=1),
             run_all(
                 workplace.folder,
-                [["train", "--debug", "--config", str(config), "--set", "training.learning_rate=1.0e+30"]],
+                [["train", "--debug", "--config", str(config), "--set", "training.learning_rate=1.0e+38"]],
                 **workplace.environment,
             ),
             run_all(workplace.folder, [["models", "--debug"]], **{**workplace.environment, "MLFLOW_TRACKING_URI": wrong}),
@@ -256,18 +256,19 @@ def test_no_secret_of_a_training_that_works_or_fails_is_kept_anywhere(servers, w
         }
         environment["PREFECT_API_AUTH_STRING"] = f"admin:{SECRETS['prefect']}"
         made = subprocess.run(
-            [sys.executable, "-c", BLOCK, SECRETS["webhook"], SECRETS["header"]],
-            env=environment,
+            [sys.executable, "-c", BLOCK],
+            env={**environment, "WEBHOOK": SECRETS["webhook"], "HEADER": SECRETS["header"]},
             capture_output=True,
             text=True,
             check=False,
         )
         assert made.returncode == 0, made.stderr
-        notify = ["--set", "schedule.notification.notify=[slack-webhook/ops]"]
+        notify = ["--set", "schedule.notification.notify=[slack-webhook/ops,custom-webhook/room]"]
         told.append(workplace.run("schedule", "--config", config, "--pool", "pool", *notify))
-    assert "TrainingDiverged" in told[3][1]
-    assert "does not take the user" in told[4][1]
+    assert "TrainingDiverged" in told[2][1]
+    assert "does not take the user" in told[3][1]
     assert "slice-lstm" in told[1][0]
+    assert found_in((kept.parent / "authentication.ini").read_bytes()) == ["mlflow"]  # what is looked for would be found
     everything = [str(outputs) for outputs in told]
     found = {f"output {number}": found_in(text) for number, text in enumerate(everything) if found_in(text)}
     found |= {"arguments": sorted(seen)} if seen else {}
