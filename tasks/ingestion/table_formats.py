@@ -85,7 +85,8 @@ def _read_csv(
 ) -> Iterator[pa.RecordBatch]:
     text = open_text(stream, where)
     head = text.read(HEADER_BYTES)
-    check_columns(_count_columns(head, delimiter, where), where)
+    names = _read_names(head, delimiter, where)
+    check_columns(len(names), where)
     rows = 0
     try:
         reader = pa.csv.open_csv(
@@ -101,11 +102,16 @@ def _read_csv(
             yield batch.select(columns)
             rows += len(batch)
     except pa.ArrowInvalid as error:
+        if "Empty CSV file" in str(error):  # which a row of names without a line end is to pyarrow
+            yield pa.RecordBatch.from_pylist([], pa.schema([(name, pa.string()) for name in names])).select(
+                _choose_columns(names, wanted, optional, where)
+            )
+            return
         raise DataError(f"{where} cannot be read: {_describe_csv_error(error, rows)}") from error
 
 
-def _count_columns(head: bytes, delimiter: str, where: str) -> int:
-    """Return the number of names in a table's first row, which pyarrow would take kilobytes of memory for, each."""
+def _read_names(head: bytes, delimiter: str, where: str) -> list[str]:
+    """Return the names in a table's first row, for each of which pyarrow takes kilobytes of memory."""
     lines = io.StringIO(head.decode(errors="replace").removeprefix("\ufeff"), newline="")
     try:
         first = next(filter(None, csv.reader(lines, delimiter=delimiter)), [])
@@ -115,7 +121,7 @@ def _count_columns(head: bytes, delimiter: str, where: str) -> int:
         raise DataError(
             f"{where} cannot be read: its first row, of the columns' names, is longer than {HEADER_BYTES >> 20} MiB"
         )
-    return len(first)
+    return first
 
 
 def _describe_csv_error(error: pa.ArrowInvalid, rows: int) -> str:

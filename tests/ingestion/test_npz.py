@@ -87,6 +87,7 @@ def as_array_of(*items):
     return array
 
 
+@pytest.mark.fault("npz hostile")
 @pytest.mark.parametrize("where", ["whole", "item", "nested"])
 @pytest.mark.parametrize("protocol", [0, 2, 4, 5])
 def test_a_pickle_that_would_run_code_is_refused_and_runs_nothing(write_npz, tmp_path, where, protocol):
@@ -106,6 +107,7 @@ def test_a_pickle_that_would_run_code_is_refused_and_runs_nothing(write_npz, tmp
     assert marker.is_dir()
 
 
+@pytest.mark.fault("npz hostile")
 @pytest.mark.parametrize(
     ("pickled", "message"),
     [
@@ -137,6 +139,7 @@ def test_arrays_that_any_numpy_wrote_are_read(write_npz, protocol, core):
     assert read(path)[0]["text"].to_pylist()[:2] == ["good film", "film"]
 
 
+@pytest.mark.fault("npz hostile")
 @pytest.mark.parametrize(
     ("rows", "message"),
     [
@@ -162,6 +165,7 @@ def test_a_plain_array_of_numbers_is_refused(tmp_path, write_npz):
         read(path)
 
 
+@pytest.mark.fault("npz hostile")
 @pytest.mark.parametrize(
     ("labels", "message"),
     [
@@ -183,6 +187,7 @@ def test_a_missing_array_is_named_and_so_are_those_present(tmp_path):
         read(tmp_path / "other.npz")
 
 
+@pytest.mark.fault("npz hostile")
 @pytest.mark.parametrize("damage", ["empty", "text", "cut", "flipped"])
 def test_a_damaged_file_is_refused(write_npz, damage):
     path = write_npz([[1, 2, 3]] * 50, [0, 1] * 25, [[1]], [1], WORDS)

@@ -169,6 +169,7 @@ def test_an_empty_file_is_refused(tmp_path, extension):
         read(write_text(tmp_path, content, f"reviews{extension}"))
 
 
+@pytest.mark.fault("table hostile")
 @pytest.mark.parametrize("extension", [".csv", ".tsv.gz", ".parquet"])
 def test_a_header_without_rows_is_refused(tmp_path, extension):
     frame = pd.DataFrame({"text": pd.Series([], dtype="str"), "label": pd.Series([], dtype="int64")})
@@ -182,6 +183,7 @@ def test_a_missing_file_is_named(tmp_path, extension):
         read(tmp_path / f"none{extension}")
 
 
+@pytest.mark.fault("table hostile")
 @pytest.mark.parametrize("name", [name for name in EXTENSIONS if name.endswith(".gz")])
 @pytest.mark.parametrize("damage", ["plain", "cut", "flipped"])
 def test_a_damaged_gzip_is_refused(tmp_path, name, damage):
@@ -192,6 +194,7 @@ def test_a_damaged_gzip_is_refused(tmp_path, name, damage):
         read(path)
 
 
+@pytest.mark.fault("table hostile")
 @pytest.mark.parametrize(
     ("name", "content", "message"),
     [
@@ -226,6 +229,7 @@ def test_what_cannot_be_read_is_named_in_one_line(tmp_path, name, content, messa
     assert "\n" not in str(caught.value)
 
 
+@pytest.mark.fault("table hostile")
 @pytest.mark.parametrize(
     ("text", "label", "message"),
     [
@@ -270,6 +274,7 @@ def test_a_parquet_file_of_null_texts_alone_is_kept_too(tmp_path):
     assert read(tmp_path / "f.parquet")["text"].null_count == 20
 
 
+@pytest.mark.fault("table hostile")
 def test_a_byte_order_mark_is_no_part_of_the_first_column(tmp_path):
     rows = "".join(f"text {number},{number % 2}\n" for number in range(20))
     path = write_text(tmp_path, f"\ufefftext,label\n{rows}")

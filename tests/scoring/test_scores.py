@@ -18,6 +18,7 @@ def strings(*values):
     return pa.array(values, pa.string())
 
 
+@pytest.mark.fault("text hostile")
 def test_a_row_has_a_score_or_the_reason_why_not():
     texts = strings("ab", None, "", " \n", "x" * (MAX_CHARACTERS + 1), None, "abc", "x" * MAX_CHARACTERS)
     found = score(texts, strings(None, None, None, None, None, "this is no text but int", None, None), predict)

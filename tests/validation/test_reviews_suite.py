@@ -26,6 +26,7 @@ def test_clean_reviews_pass_without_a_warning(clean, check):
     assert report.measured["leaked_test_rows"] == report.measured["conflicting_rows"] == 0
 
 
+@pytest.mark.fault("text hostile")
 @pytest.mark.parametrize(
     ("rows", "column", "value", "failure"),
     [
@@ -59,6 +60,7 @@ def test_a_faulty_value_fails_its_rule_alone(clean, check, rows, column, value, 
     assert not report.passed
 
 
+@pytest.mark.fault("table hostile")
 @pytest.mark.parametrize(("split", "missing"), [("train", 0), ("validation", 1), ("test", 0)])
 def test_a_split_without_one_class_fails(clean, check, split, missing):
     clean.loc[clean["split"] == split, "label"] = 1 - missing
@@ -81,11 +83,26 @@ def test_a_missing_split_fails_once_and_its_own_rules_are_named_as_not_evaluated
     assert any("not evaluated for want of rows with role 'test': test holds both classes" in line for line in report.warnings)
 
 
+@pytest.mark.fault("table hostile")
 def test_too_few_train_rows_fail(clean, check):
     report = check(clean, min_rows=121)
     assert report.failures == ("train has too few rows (expect_table_row_count_to_be_between): 120",)
 
 
+@pytest.mark.fault("table hostile")
+def test_ten_rows_fail(clean, check):
+    ten = clean.iloc[[0, 1, 2, 3, 4, 5, 120, 121, 160, 161]]
+    assert check(ten).failures == ("train has too few rows (expect_table_row_count_to_be_between): 6",)
+
+
+@pytest.mark.fault("table hostile")
+def test_one_text_in_all_rows_fails_as_repeated_leaked_and_conflicting(clean, check):
+    failures = "; ".join(check(clean.assign(text="one and the same")).failures)
+    for words in ("repeat", "stand", "label"):
+        assert words in failures, failures
+
+
+@pytest.mark.fault("table hostile")
 def test_no_rows_at_all_fail(clean, check):
     report = check(clean[:0])
     assert report.failures == (
