@@ -56,7 +56,8 @@ class Writer:
     def __init__(self, folder, imports, writer):
         code = FORKS.format(imports=imports, writer=writer)
         command = [sys.executable, "-c", code, str(folder)]
-        self._parent = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True, bufsize=1)
+        pipes = {"stdin": subprocess.PIPE, "stdout": subprocess.PIPE, "text": True, "bufsize": 1}
+        self._parent = subprocess.Popen(command, start_new_session=True, **pipes)
         assert self._parent.stdout.readline() == "ready\n"
 
     def kill_when(self, is_time, *, and_after=0.0):
@@ -72,8 +73,9 @@ class Writer:
         assert self._parent.stdout.readline() == "ended\n"
 
     def close(self):
-        self._parent.stdin.close()
+        os.killpg(self._parent.pid, signal.SIGKILL)  # with a child that a failed test has left
         self._parent.wait()
+        self._parent.stdin.close()
         self._parent.stdout.close()
 
 
