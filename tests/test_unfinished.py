@@ -105,8 +105,10 @@ def test_a_training_that_ended_well_leaves_no_mark_and_ends_older_ones_of_its_ki
     cut_off("old", minutes=5)
     cut_off("other", "training.epochs=9")
     mark = cut_off("a")
+    (run_folder("a") / "checkpoint" / "1").mkdir(parents=True)
     with in_use(run_folder("a")), marked_unfinished(mark, run_folder("a")):
         assert [one.run_id for one in list_unfinished()] == ["other", "old"]
+    assert list(run_folder("a").iterdir()) == []
     assert [one.run_id for one in list_unfinished()] == ["other"]
 
 
