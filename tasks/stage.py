@@ -184,7 +184,13 @@ def _timed(name: str) -> Iterator[dict[str, bool]]:
     logger.debug("%s ...", name)
     note = {"reused": False}
     start, cpu_start = time.perf_counter(), sum(os.times()[:4])
-    yield note
+    try:
+        yield note
+    except Exception as error:
+        # One that comes while Prefect is beginning or ending a task is replaced by Prefect's own error.
+        if (interrupt := _find_interrupt(error)) is not None:
+            raise interrupt from error
+        raise
     record = StageRecord(
         stage=name,
         seconds=time.perf_counter() - start,
@@ -197,6 +203,13 @@ def _timed(name: str) -> Iterator[dict[str, bool]]:
         run.records.append(record)
     how = "reused" if record.reused else "done"
     logger.info("%s %s in %.1f s", name, how, record.seconds, extra={"stage_record": record})
+
+
+def _find_interrupt(error: BaseException) -> KeyboardInterrupt | None:
+    cause: BaseException | None = error
+    while cause is not None and not isinstance(cause, KeyboardInterrupt):
+        cause = cause.__cause__ or cause.__context__
+    return cause
 
 
 def _digest(value: Any) -> str:

@@ -1,6 +1,7 @@
 """Trainings that were cut off: the mark in a run's folder from its start until it ended well, or for a reason that repeats."""
 
 import logging
+import shutil
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -149,6 +150,8 @@ def marked_unfinished(mark: Mark, folder: Path) -> Iterator[None]:
         if one.mark.config == mark.config:
             forget(one)
     (folder / UNFINISHED).unlink(missing_ok=True)
+    if (folder / CHECKPOINTS).is_dir():
+        shutil.rmtree(folder / CHECKPOINTS)
 
 
 def keep_source(run: TrackedRun, reviews: Reviews) -> None:

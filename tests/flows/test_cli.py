@@ -55,6 +55,14 @@ def test_a_missing_file_is_named(reprise):
         resolve_config("nowhere.yaml", None, [])
 
 
+def test_there_must_be_a_training_to_resume_and_it_cannot_begin_anew_as_well(reprise):
+    assert_refused(reprise("train", "--resume"), "no training was cut off", ".reprise", "`reprise train` without --resume")
+    assert_refused(
+        reprise("train", "--resume", "--set", "training.epochs=2"), "no training with this configuration was cut off"
+    )
+    assert_refused(reprise("train", "--resume", "--force"), "--resume", "--force", "one of them")
+
+
 def test_a_bad_key_and_a_wrong_type_are_named_by_their_path(tmp_path):
     config = tmp_path / "own.yaml"
     config.write_text("data: {source: sample}\ntraining: {epoch: 3}\n")

@@ -9,6 +9,7 @@ from prefect.client.orchestration import get_client
 from prefect.states import Completed, Crashed, Running
 
 from flows.recovery import end_orphaned_runs, recover_killed_runs
+from tasks.results import UNFINISHED
 from tasks.tracking import STARTING_SECONDS, connect, run_folder
 from tasks.workspace import in_use
 
@@ -51,6 +52,13 @@ def test_a_run_in_progress_elsewhere_or_only_just_begun_is_left_alone(start_run)
     with in_use(run_folder(held[0])):
         recover_killed_runs()
         assert [states(*run) for run in (held, young, foreign)] == [("RUNNING", "Running")] * 3
+
+
+def test_a_run_that_was_killed_at_once_after_it_had_marked_its_folder_is_ended_at_once(start_run):
+    killed = start_run(seconds_ago=0)
+    (run_folder(killed[0]) / UNFINISHED).touch()
+    recover_killed_runs()
+    assert states(*killed) == ("FAILED", "Crashed")
 
 
 def test_a_killed_run_of_another_prefect_server_is_still_failed_in_mlflow(start_run):
