@@ -4,12 +4,15 @@ Libraries are imported inside the commands that need them, so that `--help` answ
 """
 
 import atexit
+import errno
 import gc
+import getpass
 import json
 import os
 import signal
 import sys
 import traceback
+from pathlib import Path
 from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
@@ -58,6 +61,7 @@ def main() -> None:
     # So that a plain `kill` ends the run's record and the servers as Ctrl-C does.
     signal.signal(signal.SIGTERM, signal.default_int_handler)
     try:
+        _require_working_folder()
         app(args=[argument for argument in sys.argv[1:] if argument != "--debug"], prog_name="reprise")
     except RepriseError as error:
         if debug:
@@ -70,9 +74,22 @@ def main() -> None:
     except Exception as error:
         if debug:
             traceback.print_exc()
+        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            print_error(
+                f"{error.filename}: {error.strerror}, for {getpass.getuser()}: work in a folder that this user may write to; "
+                "REPRISE_HOME names another for the workspace"
+            )
+            sys.exit(1)
         first_line = next(iter(str(error).strip().splitlines()), "no message")
         print_error(f"{type(error).__name__}: {first_line}; --debug shows where")
         sys.exit(1)
+
+
+def _require_working_folder() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise RepriseError("the working folder is gone: change to one that is there") from None
 
 
 @app.callback()

@@ -44,7 +44,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from configs.loading import flatten
 from configs.schema import Config, TrackingConfig
 from tasks.circumstances import read_circumstances
-from tasks.errors import RegistryError, TrialPruned
+from tasks.errors import InputError, RegistryError, TrialPruned
 from tasks.handles import (
     Drift,
     Evaluation,
@@ -135,6 +135,8 @@ def _tell_failure(error: Exception) -> str:
         return f"{refused}: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
     if code == ErrorCode.Name(PERMISSION_DENIED) and user:
         return f"does not allow that to the user {user!r}: {first_line}"
+    if isinstance(error, PermissionError):
+        return f"may not be used by {getpass.getuser()}: {first_line}; MLFLOW_TRACKING_URI names another store"
     return f"failed: {first_line}"
 
 
@@ -152,9 +154,12 @@ def connect() -> MlflowClient:
     """Return a client; on the first use of an embedded store, make its database.
 
     Raises:
+        InputError: the store's path cannot stand in an address.
         RegistryError: MLflow could not be reached, or refused.
     """
     uri = tracking_uri()
+    if uri == _embedded_uri():
+        _refuse_odd_path()
     with reaching_mlflow():
         mlflow.set_tracking_uri(uri)
         if server_url() is not None:
@@ -166,6 +171,16 @@ def connect() -> MlflowClient:
             client = MlflowClient()
             client.search_experiments(max_results=1)
         return client
+
+
+def _refuse_odd_path() -> None:
+    """SQLAlchemy ends a path at its ?, and MLflow writes its first SQL with a quote that one of each kind breaks."""
+    folder = str(store_folder())
+    if "?" in folder or {"'", '"'} <= set(folder):
+        raise InputError(
+            f"{folder} has a ? or both kinds of quotes in its path, which MLflow's database cannot lie below: work in another "
+            "folder, or name another store with MLFLOW_TRACKING_URI"
+        )
 
 
 def _refuse_lost_database() -> None:
@@ -285,13 +300,12 @@ def find_running_runs() -> dict[str, dict[str, str]]:
         RegistryError: MLflow could not be reached, or refused.
     """
     client = connect()
-    # A run that began just now may not have come to lock its folder yet.
-    begun = int((time.time() - STARTING_SECONDS) * 1000)
-    condition = f"attributes.status = 'RUNNING' and attributes.start_time < {begun}"
+    now = time.time() * 1000
     with reaching_mlflow():
         experiments = [experiment.experiment_id for experiment in every_page(client.search_experiments)]
-        found = every_page(client.search_runs, experiments, condition)
-        return {run.info.run_id: dict(run.data.tags) for run in found}
+        found = list(every_page(client.search_runs, experiments, "attributes.status = 'RUNNING'"))
+    # A run that began just now may not have come to lock its folder yet. One of the future began before the clock was put back.
+    return {run.info.run_id: dict(run.data.tags) for run in found if abs(now - run.info.start_time) > STARTING_SECONDS * 1000}
 
 
 def end_abandoned_runs() -> list[dict[str, str]]:

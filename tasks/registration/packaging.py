@@ -46,10 +46,10 @@ def log_model(run: TrackedRun, model: TrainedModel, padded: PaddedReviews, *, th
             model_id=logged.model_id,
             step=step,
             python_model=str(Path(served_model.__file__)),
-            artifacts={
-                "network": str(model.file("model.keras")),
-                "lstm": str(model.file("lstm.py")),
-                "vocabulary": str(padded.file("vocabulary.json")),
+            artifacts={  # which MLflow takes for addresses, whatever they are
+                "network": model.file("model.keras").as_uri(),
+                "lstm": model.file("lstm.py").as_uri(),
+                "vocabulary": padded.file("vocabulary.json").as_uri(),
             },
             model_config={"threshold": threshold},
             pip_requirements=pinned_requirements(),
