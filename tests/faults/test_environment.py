@@ -55,7 +55,7 @@ def nobody():
         pytest.skip("only root can become another user; the tests run as one who may not write where they may not")
     if not shutil.which("setpriv"):
         pytest.skip("there is no setpriv(1) to become another user with")
-    read = [f"--{kind}-caps=-all,+dac_read_search" for kind in ("inh", "ambient")]
+    read = [f"--{kind}-caps=-all,+dac_read_search" for kind in ("inh", "ambient")]  # codespell:ignore inh
     become = ["setpriv", f"--reuid={NOBODY}", f"--regid={NOBODY}", "--clear-groups", *read]
     if subprocess.run([*become, sys.executable, "-c", "pass"], capture_output=True).returncode != 0:
         pytest.skip("setpriv(1) cannot leave another user the right to read the interpreter here")
