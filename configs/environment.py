@@ -1,5 +1,6 @@
 """Defaults of the environment that the libraries read; what the user has set stays as it is."""
 
+import getpass
 import os
 import re
 from pathlib import Path
@@ -57,10 +58,24 @@ def _take_user(variable: str) -> tuple[str, str] | None:
     return unquote(user), unquote(password)
 
 
+def _nameless_user(workspace: Path) -> dict[str, str]:
+    """Return a home and a name for a user who has neither, as in a container that runs as any number."""
+    given = {}
+    try:
+        Path.home()
+    except RuntimeError:
+        given["HOME"] = str(workspace)
+    try:
+        getpass.getuser()
+    except (KeyError, OSError):  # the second since Python 3.13
+        given["LOGNAME"] = str(os.getuid())
+    return given
+
+
 def set_library_defaults(workspace: Path) -> None:
     """Keep the libraries quiet, off the network, and within the workspace, which is made. Call it before they are imported."""
     take_credentials_from_addresses()
-    workspace.mkdir(parents=True, exist_ok=True)  # Prefect makes its own folder, but not the one above
-    defaults = {**library_defaults(), "PREFECT_HOME": str(workspace / "prefect")}
+    defaults = {**library_defaults(), **_nameless_user(workspace), "PREFECT_HOME": str(workspace / "prefect")}
     for name, value in defaults.items():
         os.environ.setdefault(name, value)
+    workspace.mkdir(parents=True, exist_ok=True)  # Prefect makes its own folder, but not the one above

@@ -4,7 +4,9 @@ Libraries are imported inside the commands that need them, so that `--help` answ
 """
 
 import atexit
+import errno
 import gc
+import getpass
 import json
 import logging
 import os
@@ -69,6 +71,7 @@ def main() -> None:
     # Else each log line that Prefect's API does not take adds two lines to the one that tells what is wrong.
     logging.raiseExceptions = debug
     try:
+        _require_working_folder()
         app(args=[argument for argument in sys.argv[1:] if argument != "--debug"], prog_name="reprise")
     except RepriseError as error:
         if debug:
@@ -81,6 +84,12 @@ def main() -> None:
     except Exception as error:
         if debug:
             _print_traceback()
+        if isinstance(error, OSError) and error.errno in (errno.EACCES, errno.EPERM, errno.EROFS):
+            print_error(
+                f"{error.filename}: {error.strerror}, for {getpass.getuser()}: work in a folder that this user may write to; "
+                "REPRISE_HOME names another for the workspace"
+            )
+            sys.exit(1)
         first_line = next(iter(str(error).strip().splitlines()), "no message")
         told = tell_full_disk(error, home(), "the workspace") or f"{type(error).__name__}: {first_line}"
         # Prefect's API, say, answers 500 where its database has no room, and no more.
@@ -92,6 +101,13 @@ def main() -> None:
 
 def _print_traceback() -> None:
     sys.stderr.write(without_credentials(traceback.format_exc()))
+
+
+def _require_working_folder() -> None:
+    try:
+        Path.cwd()
+    except FileNotFoundError:
+        raise RepriseError("the working folder is gone: change to one that is there") from None
 
 
 @app.callback()

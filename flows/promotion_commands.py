@@ -109,13 +109,15 @@ def champion(
 
     Example: reprise champion --at 2026-11-01T12:00
     """
-    from tasks.registration.ledger import champion_at, read_ledger
+    from tasks.registration.ledger import champion_of, entries_until, read_ledger
     from tasks.registration.promotion import find_disagreement
 
     name = _choose(model)
     moment = read_moment(at) if at is not None else datetime.now(UTC)
-    entries = [entry for entry in read_ledger(name) if entry.time <= moment]
-    number = champion_at(entries, moment)
+    entries = read_ledger(name)
+    if at is not None:  # else the newest one counts, though the clock was put back since
+        entries = entries_until(entries, moment)
+    number = champion_of(entries)
     entry = next((entry for entry in reversed(entries) if entry.outcome == "promote"), None)
     if as_json:
         made = None if entry is None else entry.model_dump(mode="json")

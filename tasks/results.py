@@ -133,7 +133,8 @@ def prune(older_than: timedelta) -> tuple[list[Kept], list[Kept]]:
     removed: list[Kept] = []
     spared: list[Kept] = []
     for one in list_kept():
-        if now - one.last_used > (LEFTOVER_AGE if one.leftover else older_than):
+        # What was used in the future, as the clock has it now, was used just now.
+        if max(now - one.last_used, timedelta(0)) >= (LEFTOVER_AGE if one.leftover else older_than):
             (removed if remove_unused(one.path) else spared).append(one)
     return removed, spared
 

@@ -49,7 +49,7 @@ from configs.schema import Config, TrackingConfig
 from tasks.circumstances import read_circumstances
 from tasks.delivery import Delivery, batches, may_pass, milliseconds_now, send
 from tasks.disk_space import tell_full_disk
-from tasks.errors import JournalError, RegistryError, RepriseError, StoreFull, TrialPruned
+from tasks.errors import InputError, JournalError, RegistryError, RepriseError, StoreFull, TrialPruned
 from tasks.handles import TrackedRun
 from tasks.journal import JOURNAL, Ended, Journal, Line, Metrics, Params, Text, read_undelivered, write_delivered
 from tasks.results import RUNS, UNFINISHED
@@ -192,6 +192,8 @@ def _tell_failure(error: Exception) -> str:
         return f"{refused}: set MLFLOW_TRACKING_USERNAME and MLFLOW_TRACKING_PASSWORD"
     if code == ErrorCode.Name(PERMISSION_DENIED) and user:
         return f"does not allow that to the user {user!r}: {first_line}"
+    if isinstance(error, PermissionError):
+        return f"may not be used by {getpass.getuser()}: {first_line}; MLFLOW_TRACKING_URI names another store"
     return f"failed: {first_line}"
 
 
@@ -209,12 +211,15 @@ def connect() -> MlflowClient:
     """Return a client; on the first use of an embedded store, make its database.
 
     Raises:
+        InputError: the store's path cannot stand in an address.
         RegistryError: MLflow could not be reached, or refused.
     """
     take_credentials_from_addresses()  # a worker's process begins with none of our commands
     uri = tracking_uri()
     # What it logs of an error of the database, with a traceback, it raises, too.
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.CRITICAL)
+    if uri == _embedded_uri():
+        _refuse_odd_path()
     with reaching_mlflow():
         mlflow.set_tracking_uri(uri)
         if server_url() is not None:
@@ -228,6 +233,16 @@ def connect() -> MlflowClient:
             client = MlflowClient()
             _await_database(lambda: client.search_experiments(max_results=1))
         return client
+
+
+def _refuse_odd_path() -> None:
+    """SQLAlchemy ends a path at its ?, and MLflow writes its first SQL with a quote that one of each kind breaks."""
+    folder = str(store_folder())
+    if "?" in folder or {"'", '"'} <= set(folder):
+        raise InputError(
+            f"{folder} has a ? or both kinds of quotes in its path, which MLflow's database cannot lie below: work in another "
+            "folder, or name another store with MLFLOW_TRACKING_URI"
+        )
 
 
 def _refuse_lost_database() -> None:
@@ -478,7 +493,8 @@ def _list_running() -> list[Run]:
 
 def _only_just_began(run: Run) -> bool:
     """Tell whether a run may not have come to lock its folder yet, which it does before it marks it."""
-    young = run.info.start_time > (time.time() - STARTING_SECONDS) * 1000
+    # One of the future began before the clock was put back.
+    young = abs(time.time() * 1000 - run.info.start_time) <= STARTING_SECONDS * 1000
     return young and not (run_folder(run.info.run_id) / UNFINISHED).is_file()
 
 

@@ -20,13 +20,16 @@ def home() -> Path:
     """Return this machine's workspace: `REPRISE_HOME`, or beside a URL there `REPRISE_LOCAL`; else `.reprise` right here.
 
     Raises:
-        InputError: `REPRISE_LOCAL` is a URL.
+        InputError: `REPRISE_LOCAL` is a URL, or the path has a variable in it.
     """
     variable = "REPRISE_HOME" if shared_home() is None else "REPRISE_LOCAL"
     folder = os.environ.get(variable) or ".reprise"
     if "://" in folder:
         raise InputError("REPRISE_LOCAL is a URL: it names a folder of this machine")
-    return Path(folder).absolute()
+    path = Path(folder).absolute()
+    if os.path.expandvars(path) != str(path):  # Prefect would put a variable's value there, and work in another folder
+        raise InputError(f"the workspace {path} has the name of a variable in its path: name another with {variable}")
+    return path
 
 
 def shared_home() -> str | None:

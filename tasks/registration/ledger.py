@@ -230,9 +230,9 @@ def champion_of(entries: Sequence[LedgerEntry]) -> str | None:
     return entries[-1].champion_after if entries else None
 
 
-def champion_at(entries: Sequence[LedgerEntry], moment: datetime) -> str | None:
-    """Return who was champion at a moment, which is aware of its time zone."""
-    return champion_of([entry for entry in entries if entry.time <= moment])
+def entries_until(entries: Sequence[LedgerEntry], moment: datetime) -> tuple[LedgerEntry, ...]:
+    """Return the entries that were made up to a moment, which is aware of its time zone."""
+    return tuple(entry for entry in entries if entry.time <= moment)
 
 
 def count_decisions(entries: Sequence[LedgerEntry], gate_sha256: str) -> int:

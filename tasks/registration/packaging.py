@@ -48,7 +48,8 @@ def log_model(run: TrackedRun, model: TrainedModel, padded: PaddedReviews, *, th
             model_id=logged.model_id,
             step=step,
             python_model=str(Path(served_model.__file__)),
-            artifacts={name: str(file) for name, file in _artifacts(model, padded).items()},
+            # As addresses, which MLflow takes them for whatever they are.
+            artifacts={name: file.as_uri() for name, file in _artifacts(model, padded).items()},
             model_config={"threshold": threshold},
             pip_requirements=pinned_requirements(),
             metadata={"weights_sha256": model.sha256, "python": sys.version.split()[0]},

@@ -12,12 +12,12 @@ from tasks.errors import GateClosed, InputError, RegistryError
 from tasks.registration.ledger import (
     Draft,
     append_entry,
-    champion_at,
     champion_of,
     count_decisions,
     decode_ledger,
     encode_entry,
     ensure_ledger,
+    entries_until,
     hash_entry,
     next_entry,
     read_ledger,
@@ -74,7 +74,7 @@ def test_the_champion_at_a_moment():
     entries, _ = chain(draft("1"), draft("2"), draft("1", action="rollback"))
     entries = [entry.model_copy(update={"time": start + timedelta(hours=index)}) for index, entry in enumerate(entries)]
     asked = [start - timedelta(seconds=1), start, start + timedelta(minutes=90), start + timedelta(days=1)]
-    assert [champion_at(entries, moment) for moment in asked] == [None, "1", "2", "1"]
+    assert [champion_of(entries_until(entries, moment)) for moment in asked] == [None, "1", "2", "1"]
 
 
 def test_decisions_are_counted_by_their_gate_rows():
