@@ -206,7 +206,7 @@ def models(as_json: AsJson = False) -> None:
         print(json.dumps([{**version_record(one), "champion_trouble": troubles[one.name]} for one in versions]))  # noqa: T201
         return
     if not troubles:
-        from tasks.tracking import shown_tracking_uri
+        from tasks.mlflow_store import shown_tracking_uri
 
         out.print(f"No registered model yet in {shown_tracking_uri()}: reprise train makes one.", soft_wrap=True)
         return

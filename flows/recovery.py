@@ -10,8 +10,9 @@ from prefect.runtime import flow_run
 from prefect.states import Crashed
 
 from flows.servers import lasting_prefect_api
+from tasks.abandoned_runs import end_abandoned_runs, end_lost_run, find_running_runs
 from tasks.errors import RegistryError
-from tasks.tracking import FLOW_RUN, end_abandoned_runs, end_lost_run, find_running_runs
+from tasks.tracking import FLOW_RUN
 
 logger = logging.getLogger("reprise.recovery")
 

@@ -45,7 +45,7 @@ def ui_servers(*, mlflow_port: int, prefect_port: int, log_folder: Path) -> Iter
         InputError: a port is in use.
         RepriseError: a server ended, or did not answer in time; the message names its log.
     """
-    from tasks.tracking import connect, server_url, store_folder, tracking_uri
+    from tasks.mlflow_store import connect, server_url, store_folder, tracking_uri
 
     if mlflow_port == prefect_port:
         raise InputError(f"--mlflow-port and --prefect-port are both {mlflow_port}: give each UI a port of its own")

@@ -36,8 +36,8 @@ def running_prefect(flow_module: str, *, ahead: tuple[str, ...] = ()) -> Iterato
     from prefect.settings import PREFECT_FLOWS_HEARTBEAT_FREQUENCY, temporary_settings
 
     from flows.automations import RUN_TAG
+    from tasks.mlflow_store import connect
     from tasks.stage import reaching_prefect
-    from tasks.tracking import connect
 
     importlib.import_module(flow_module)
     import_ahead(*ahead)

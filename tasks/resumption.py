@@ -9,7 +9,8 @@ from functools import partial
 from configs.schema import Config
 from tasks.errors import InputError
 from tasks.handles import TrackedRun
-from tasks.tracking import Standing, find_standing, shown_tracking_uri, training_run
+from tasks.mlflow_store import shown_tracking_uri
+from tasks.tracking import Standing, find_standing, training_run
 from tasks.unfinished import (
     Mark,
     Unfinished,

@@ -81,7 +81,7 @@ def real_imdb():
 @pytest.fixture(scope="session")
 def migrated_store(tmp_path_factory):
     """A new MLflow database, migrated once for all tests that copy it."""
-    from tasks.tracking import connect
+    from tasks.mlflow_store import connect
 
     folder = tmp_path_factory.mktemp("store")
     with pytest.MonkeyPatch.context() as patch:

@@ -5,8 +5,9 @@ import pytest
 
 from configs.loading import check_config, override, read_config
 from tasks.errors import InputError
+from tasks.mlflow_store import connect
 from tasks.resumption import resumable_run
-from tasks.tracking import connect, run_folder
+from tasks.tracking import run_folder
 
 
 @pytest.fixture

@@ -7,9 +7,10 @@ from configs.loading import check_config, read_config
 from tasks import tracking
 from tasks.circumstances import read_circumstances
 from tasks.errors import RegistryError, TrainingDiverged
+from tasks.mlflow_store import connect, run_link, shown_tracking_uri
 from tasks.recording import log_epoch
 from tasks.registration.versions import find_version, list_versions, read_aliases
-from tasks.tracking import connect, run_link, shown_tracking_uri, training_run
+from tasks.tracking import training_run
 
 
 @pytest.fixture

@@ -32,7 +32,7 @@ from tenacity import Retrying, retry_if_exception, stop_after_attempt
 
 from tasks.errors import GateClosed, InputError
 from tasks.handles import Handle, LedgerEntry
-from tasks.tracking import connect, ensure_experiment, every_page, mlflow_command, reaching_mlflow
+from tasks.mlflow_store import connect, ensure_experiment, every_page, mlflow_command, reaching_mlflow
 
 EXPERIMENT = "promotions"
 RUN_TAG = "ledger.run_id"

@@ -11,11 +11,11 @@ from mlflow.store.artifact.models_artifact_repo import ModelsArtifactRepository
 
 from configs.one_line import one_line
 from tasks.errors import ModelMismatch, RegistryError
+from tasks.mlflow_store import connect, reaching_mlflow
 from tasks.registration.identity import check_entered
 from tasks.registration.ledger import read_ledger
 from tasks.registration.manifest import DIGEST_TAG, check_files, check_mlmodel, manifest_digest, read_manifest
 from tasks.registration.versions import find_version
-from tasks.tracking import connect, reaching_mlflow
 
 DOWNLOAD_MARK = "registered_model_meta"
 

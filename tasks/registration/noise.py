@@ -6,9 +6,9 @@ from collections.abc import Sequence
 import numpy as np
 
 from tasks.handles import SeedNoise
+from tasks.mlflow_store import connect, reaching_mlflow
 from tasks.registration.ledger import ensure_ledger
 from tasks.registration.versions import read_model_tags
-from tasks.tracking import connect, reaching_mlflow
 
 TAG = "seed_noise"
 

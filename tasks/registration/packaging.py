@@ -10,7 +10,7 @@ from mlflow.models import Model
 from tasks import served_model
 from tasks.errors import ModelMismatch
 from tasks.handles import PaddedReviews, TrackedRun, TrainedModel
-from tasks.tracking import connect, reaching_mlflow
+from tasks.mlflow_store import connect, reaching_mlflow
 from tasks.workspace import sha256_of_file
 
 SERVED_PACKAGES = ("tensorflow", "keras", "mlflow", "numpy", "pandas", "pyarrow", "pydantic")

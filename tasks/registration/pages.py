@@ -6,6 +6,7 @@ from typing import Any
 from configs.loading import parse_config
 from tasks.errors import InputError, ModelMismatch
 from tasks.handles import Decision, LedgerEntry, TrackedRun
+from tasks.mlflow_store import connect, reaching_mlflow
 from tasks.registration.ledger import read_ledger
 from tasks.registration.promotion import base_of
 from tasks.registration.run_files import fetched_run_file
@@ -18,7 +19,6 @@ from tasks.registration.versions import (
     find_version,
     list_versions,
 )
-from tasks.tracking import connect, reaching_mlflow
 from tasks.version_page import VersionRecord, write_page
 
 logger = logging.getLogger("reprise.registration")

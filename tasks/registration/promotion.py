@@ -10,6 +10,7 @@ from mlflow.exceptions import MlflowException
 
 from tasks.errors import GateClosed, InputError, RegistryError, StaleBase, UnsettledAlias
 from tasks.handles import Handle, LedgerEntry
+from tasks.mlflow_store import connect, is_embedded, reaching_mlflow, store_folder
 from tasks.registration.ledger import (
     Draft,
     RegisteredState,
@@ -21,7 +22,6 @@ from tasks.registration.ledger import (
     set_again_on_collision,
 )
 from tasks.registration.versions import CHALLENGER, CHAMPION, find_version
-from tasks.tracking import connect, is_embedded, reaching_mlflow, store_folder
 
 logger = logging.getLogger("reprise.registration")
 

@@ -9,10 +9,10 @@ from configs.schema import Config
 from tasks.circumstances import CODE, COMMIT, DIRTY, PACKAGE, RECORDED_PACKAGES
 from tasks.errors import ConfigError, DataError, InputError
 from tasks.handles import Reproduction, Reviews, TrackedRun
+from tasks.mlflow_store import connect, reaching_mlflow
 from tasks.registration.run_files import fetched_run_file
 from tasks.registration.sources import find_run
 from tasks.registration.versions import find_version
-from tasks.tracking import connect, reaching_mlflow
 
 NOTHING = "nothing that was recorded differs"
 CIRCUMSTANCES = (

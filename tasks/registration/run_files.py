@@ -7,9 +7,9 @@ from tempfile import TemporaryDirectory
 
 from tasks.errors import ModelMismatch
 from tasks.handles import TrackedRun
+from tasks.mlflow_store import connect, reaching_mlflow
 from tasks.registration.sources import find_run
 from tasks.registration.versions import VersionDetails
-from tasks.tracking import connect, reaching_mlflow
 from tasks.workspace import sha256_of_file
 
 

@@ -1,8 +1,8 @@
 """Audit rows stay sealed: no training of a registered model may open what an earlier one had sealed."""
 
 from tasks.errors import InputError
+from tasks.mlflow_store import connect, reaching_mlflow
 from tasks.registration.versions import read_model_tags
-from tasks.tracking import connect, reaching_mlflow
 
 TAG = "audit_fraction"
 

@@ -4,10 +4,10 @@ from mlflow.entities import LifecycleStage, Run
 from mlflow.exceptions import MlflowException
 
 from tasks.errors import ModelMismatch
+from tasks.mlflow_store import connect, mlflow_command, reaching_mlflow
 from tasks.registration.ledger import is_missing
 from tasks.registration.promotion import MEND
 from tasks.registration.versions import VersionDetails
-from tasks.tracking import connect, mlflow_command, reaching_mlflow
 
 MODELS_SCHEME = "models:/"
 

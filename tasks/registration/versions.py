@@ -9,8 +9,8 @@ from mlflow.protos.databricks_pb2 import INVALID_PARAMETER_VALUE, RESOURCE_DOES_
 
 from tasks.errors import GateClosed, InputError
 from tasks.handles import Decision, ModelVersion, TrackedRun
+from tasks.mlflow_store import connect, every_page, reaching_mlflow
 from tasks.registration.ledger import champion_of, ensure_ledger, find_gate_entry, find_model, list_ledgers, read_ledger
-from tasks.tracking import connect, every_page, reaching_mlflow
 
 CHAMPION, CHALLENGER = "champion", "challenger"
 DECISION_TAG = "decision"

@@ -8,13 +8,14 @@ from pathlib import Path
 
 from configs.schema import Config, PaddingConfig
 from configs.sweep import SweepConfig, with_values
+from tasks.abandoned_runs import end_killed_runs
 from tasks.errors import ConfigError, RepriseError, TrainingDiverged, TrialFailed, TrialPruned
 from tasks.handles import PaddedReviews, Reviews, TrackedRun, TrialOutcome, ValidationReport
 from tasks.padding.task import pad_reviews
 from tasks.recording import log_epoch, log_result, log_sweep
 from tasks.shared_results import localized
 from tasks.stage import recorded_stages, stage, submitted_stage
-from tasks.tracking import end_killed_runs, training_run
+from tasks.tracking import training_run
 from tasks.training.trial_training import borrowed_trainer
 
 OWN_FAULTS = (TrialPruned, TrainingDiverged, ConfigError, TrialFailed)

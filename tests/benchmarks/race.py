@@ -24,10 +24,10 @@ from typing import Any
 from rich.table import Table
 
 from tasks.errors import RepriseError, StaleBase
+from tasks.mlflow_store import connect
 from tasks.registration.ledger import Draft, ensure_ledger, read_ledger
 from tasks.registration.promotion import Base, promote, read_base
 from tasks.registration.versions import CHAMPION, read_aliases
-from tasks.tracking import connect
 from tests.benchmarks.workplace import working_apart
 
 MODEL = "race"

@@ -140,8 +140,8 @@ def measure_loop(reviews: list[str]) -> dict[str, dict[str, float]]:
     """Return the rows a second, and a CPU second, of a loop over the champion's pyfunc: one text a call, and 256 a call."""
     import mlflow
 
+    from tasks.mlflow_store import connect
     from tasks.registration.scoring import pin_version
-    from tasks.tracking import connect
 
     connect()
     version = pin_version(None, "champion")

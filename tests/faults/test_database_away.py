@@ -17,10 +17,11 @@ import pytest
 from configs.loading import check_config, override, read_config
 from tasks import tracking
 from tasks.errors import RegistryError
+from tasks.mlflow_store import connect
 from tasks.recording import log_epoch
 from tasks.registration.ledger import ensure_ledger, list_ledgers, read_ledger
 from tasks.registration.versions import list_versions
-from tasks.tracking import connect, settle, training_run
+from tasks.tracking import settle, training_run
 from tests.integration.topology import VARIABLES, postgres_binaries, running_topology
 
 pytestmark = pytest.mark.fault("database locked, restarted or first used")

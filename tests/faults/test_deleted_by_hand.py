@@ -17,13 +17,13 @@ from click.testing import CliRunner
 from mlflow.cli import cli as mlflow_commands
 
 from tasks.errors import GateClosed, ModelMismatch, RegistryError, RepriseError
+from tasks.mlflow_store import connect
 from tasks.registration.by_hand import begin_override, begin_rollback, put_in_place, rollback_target
 from tasks.registration.deciding import decide_on
 from tasks.registration.ledger import read_ledger
 from tasks.registration.pages import publish_pages
 from tasks.registration.verification import find_champion_trouble, verify_model
 from tasks.registration.versions import find_version, list_versions, read_aliases
-from tasks.tracking import connect
 from tests.flows.conftest import command  # noqa: F401 (a fixture)
 from tests.flows.story import Story
 from tests.registration.small_model import register_small_version, save_small_model

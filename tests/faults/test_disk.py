@@ -17,10 +17,12 @@ import pyarrow as pa
 import pytest
 
 from configs.loading import check_config, read_config
+from tasks.abandoned_runs import end_abandoned_runs
 from tasks.disk_space import find_full_disk, tell_full_disk, writing
 from tasks.errors import DiskFull, InputError, StoreFull, UnsettledAlias
 from tasks.ingestion.download import RemoteFile, download
 from tasks.ingestion.files import locate
+from tasks.mlflow_store import connect, reaching_mlflow
 from tasks.registration.ledger import Draft, ensure_ledger
 from tasks.registration.promotion import promote, read_base
 from tasks.registration.versions import create_version, list_versions, read_aliases
@@ -28,7 +30,7 @@ from tasks.scoring.parts import spool_parts
 from tasks.scoring.reading import Rows
 from tasks.scoring.writing import open_rows, written_whole
 from tasks.storage import write_output
-from tasks.tracking import connect, end_abandoned_runs, log_epoch, reaching_mlflow, training_run
+from tasks.tracking import log_epoch, training_run
 from tasks.workspace import published, sha256_of_file
 
 FULL = "disk full at checkpoint, artifact, database"

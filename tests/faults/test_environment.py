@@ -14,12 +14,14 @@ from pathlib import Path
 
 import pytest
 
+from tasks.abandoned_runs import end_abandoned_runs
 from tasks.errors import InputError
+from tasks.mlflow_store import connect, ensure_experiment
 from tasks.registration import ledger
 from tasks.registration.ledger import Draft, ensure_ledger, read_ledger
 from tasks.registration.promotion import promote, read_base
 from tasks.results import list_kept, prune
-from tasks.tracking import connect, end_abandoned_runs, ensure_experiment, run_folder
+from tasks.tracking import run_folder
 from tasks.workspace import home, published
 from tests.flows.conftest import command  # noqa: F401 (a fixture)
 

@@ -10,11 +10,13 @@ import mlflow
 import pytest
 
 from configs.loading import check_config, override, read_config
+from tasks.abandoned_runs import end_abandoned_runs
 from tasks.errors import RegistryError
 from tasks.journal import DELIVERED, JOURNAL, Datasets, Files, RecordedDataset
+from tasks.mlflow_store import connect
 from tasks.recording import log_epoch, log_result
 from tasks.resumption import resumable_run
-from tasks.tracking import connect, delivery_of, end_abandoned_runs, run_folder, settle, training_run
+from tasks.tracking import delivery_of, run_folder, settle, training_run
 from tests.mlflow_server import Server, faulty_proxy
 
 FAULT = "MLflow server stopped, slow or in error"

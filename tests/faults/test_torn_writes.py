@@ -20,11 +20,11 @@ import pytest
 from configs.loading import check_config, check_section, read_config
 from configs.sweep import SweepConfig
 from tasks.ingestion.download import RemoteFile, download
+from tasks.mlflow_store import connect
 from tasks.results import LEFTOVER_AGE, hold_result, list_kept, prune, result_folders
 from tasks.scoring.parts import Part
 from tasks.search.storage import studies_folder
 from tasks.search.study import draw_trial, enter_figure, open_study
-from tasks.tracking import connect
 from tasks.workspace import home, is_whole
 
 KILLED = "kill -9 while a checkpoint, a stage folder or a download is being written"

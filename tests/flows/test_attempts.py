@@ -11,7 +11,7 @@ from prefect.client.schemas.schedules import IntervalSchedule
 from prefect.states import AwaitingConcurrencySlot, Cancelled, Completed, Crashed, Failed, Late, Pending, Running, Scheduled
 
 from flows.attempts import RETRAINING, reason_not_to_train, waiting_retraining
-from tasks.tracking import connect, ensure_experiment
+from tasks.mlflow_store import connect, ensure_experiment
 
 CONTENT = "c0ffee" * 10 + "cafe"
 

@@ -16,6 +16,7 @@ from tasks.errors import GateClosed, InputError, ModelMismatch, RepriseError
 from tasks.evaluation.gate_rows import find_sealed, write_gate_rows
 from tasks.handles import Decision, GateRows, HighWaterMark, SeedNoise
 from tasks.ingestion.sample import generate_sample
+from tasks.mlflow_store import connect
 from tasks.registration import deciding
 from tasks.registration.by_hand import begin_override, begin_rollback, put_in_place, rollback_target
 from tasks.registration.deciding import decide_on
@@ -27,7 +28,6 @@ from tasks.registration.scoring import score_texts
 from tasks.registration.verification import find_champion_trouble, verify_model
 from tasks.registration.versions import DECISION_TAG, find_version, list_versions, read_aliases
 from tasks.text_digests import digest_texts
-from tasks.tracking import connect
 from tests.flows.story import Story
 
 NAME = "films-lstm"

@@ -9,8 +9,10 @@ from prefect.client.orchestration import get_client
 from prefect.states import Completed, Crashed, Running
 
 from flows.recovery import end_orphaned_runs, recover_killed_runs
+from tasks.abandoned_runs import STARTING_SECONDS
+from tasks.mlflow_store import connect
 from tasks.results import UNFINISHED
-from tasks.tracking import STARTING_SECONDS, connect, run_folder
+from tasks.tracking import run_folder
 from tasks.workspace import in_use
 
 

@@ -14,9 +14,9 @@ import pytest
 
 from configs.scoring import ScoringConfig
 from tasks.errors import InputError
+from tasks.mlflow_store import connect
 from tasks.registration.scoring import score_texts
 from tasks.registration.versions import CHAMPION
-from tasks.tracking import connect
 from tasks.workspace import home
 from tests.registration.small_model import NAME, register_small_version, save_small_model
 

@@ -9,12 +9,12 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from tasks.errors import GateClosed, ModelMismatch, RegistryError
+from tasks.mlflow_store import connect
 from tasks.registration.deciding import decide_on
 from tasks.registration.ledger import Draft, append_entry, ensure_ledger, read_ledger, read_state
 from tasks.registration.promotion import Base, promote, read_base
 from tasks.registration.verification import find_champion_trouble
 from tasks.registration.versions import read_aliases
-from tasks.tracking import connect
 from tests.mlflow_server import Server, faulty_proxy
 from tests.registration.small_model import register_small_version, save_small_model
 

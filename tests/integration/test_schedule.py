@@ -26,8 +26,8 @@ from configs.loading import check_config, check_section, read_config
 from configs.schedule import HeartbeatConfig, ScheduleConfig, TrainingSchedule
 from flows.automations import heartbeat_automation
 from flows.deployments import build_deployment, code_version, ensure_pool, hand_to_pool, plan_deployments, withdraw_unplanned
+from tasks.mlflow_store import connect
 from tasks.registration.versions import read_aliases
-from tasks.tracking import connect
 from tests.integration.prefect_client import client_of
 
 ROOT = Path(__file__).parents[2]

@@ -12,9 +12,9 @@ import requests
 from tenacity import Retrying, retry_if_exception_type, stop_after_delay, wait_fixed
 
 from tasks.errors import RegistryError
+from tasks.mlflow_store import connect
 from tasks.registration.ledger import Draft, read_ledger
 from tasks.registration.promotion import promote, read_base
-from tasks.tracking import connect
 from tests.benchmarks.race import race
 from tests.flows.conftest import command  # noqa: F401 (a fixture)
 from tests.integration.prefect_client import client_of

@@ -9,6 +9,7 @@ import pytest
 from mlflow.exceptions import MlflowException
 
 from tasks.errors import GateClosed, InputError, RegistryError
+from tasks.mlflow_store import connect
 from tasks.registration.ledger import (
     Draft,
     append_entry,
@@ -24,7 +25,6 @@ from tasks.registration.ledger import (
     read_state,
 )
 from tasks.registration.versions import list_models
-from tasks.tracking import connect
 
 
 def draft(version="1", **changes):

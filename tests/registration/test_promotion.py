@@ -3,10 +3,10 @@ import logging
 import pytest
 
 from tasks.errors import GateClosed, InputError, RegistryError, StaleBase
+from tasks.mlflow_store import connect
 from tasks.registration.ledger import Draft, append_entry, ensure_ledger, read_ledger, read_state
 from tasks.registration.promotion import Base, find_disagreement, promote, read_base, record, settle
 from tasks.registration.versions import read_aliases
-from tasks.tracking import connect
 from tests.benchmarks.race import race
 
 

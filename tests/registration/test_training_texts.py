@@ -9,10 +9,11 @@ import pytest
 from configs.loading import check_config, override, read_config
 from tasks.errors import ModelMismatch
 from tasks.handles import GateRows
+from tasks.mlflow_store import connect
 from tasks.registration.training_texts import log_training_texts, read_training_texts
 from tasks.registration.versions import create_version, find_version
 from tasks.text_digests import digest_texts
-from tasks.tracking import connect, training_run
+from tasks.tracking import training_run
 
 DIGESTS = digest_texts(pa.array(["a good film", "a bad film"])).cast(pa.binary(16))
 

@@ -1,9 +1,9 @@
 """A champion that a person registered by hand, without a run."""
 
+from tasks.mlflow_store import connect
 from tasks.registration.ledger import Draft, ensure_ledger
 from tasks.registration.promotion import promote, read_base
 from tasks.registration.verification import find_champion_trouble
-from tasks.tracking import connect
 
 
 def test_a_champion_without_a_run_is_told_of(embedded_mlflow):
