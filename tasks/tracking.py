@@ -119,7 +119,9 @@ def reaching_mlflow() -> Iterator[None]:
     try:
         yield
     except (MlflowException, SQLAlchemyError, OSError) as error:
-        if is_embedded() and (told := tell_full_disk(error, store_folder(), "what a run records in")) is not None:
+        store = store_folder()
+        told = tell_full_disk(error, store, "what a run records in", below=[store / "artifacts"]) if is_embedded() else None
+        if told is not None:
             raise StoreFull(told) from error
         raise RegistryError(_without_password(f"MLflow at {tracking_uri()} {_tell_failure(error)}")) from error
 
