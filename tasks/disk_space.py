@@ -48,9 +48,18 @@ def writing(place: Path, what: str, *, draft: Path | None = None, size: int | No
 
 
 def tell_full_disk(
-    error: BaseException, place: Path, what: str, *, draft: Path | None = None, size: int | None = None
+    error: BaseException,
+    place: Path,
+    what: str,
+    *,
+    draft: Path | None = None,
+    size: int | None = None,
+    below: Iterable[Path] = (),
 ) -> str | None:
-    """Return the line of a `DiskFull` if that is what an error comes from, else None; see `writing`."""
+    """Return the line of a `DiskFull` if that is what an error comes from, else None; see `writing`.
+
+    `below` are folders of the place that may have disks of their own.
+    """
     found = next((one for one in _causes(error) if _is_limited(one) or _is_full(one)), None)
     if found is None:
         return None
@@ -60,9 +69,7 @@ def tell_full_disk(
         limit = resource.getrlimit(resource.RLIMIT_FSIZE)[0]
         return f"{subject}: a file of this process may have {decimal(limit)} at most: raise that limit, ulimit -f"
     # Libraries also write to the folder for temporary files, and an error seldom says where it struck: on the fullest disk.
-    named = (getattr(found, name, None) for name in ("filename", "filename2"))
-    places = [place, *(Path(name) for name in named if isinstance(name, str)), Path(tempfile.gettempdir())]
-    disk = min(places, key=lambda path: shutil.disk_usage(_standing(path)).free)
+    disk = min((place, *below, Path(tempfile.gettempdir())), key=lambda path: shutil.disk_usage(_standing(path)).free)
     quota = ", and a quota is used up" if getattr(found, "errno", None) == errno.EDQUOT else ""
     return f"{subject}: {_tell_free(disk)}{quota}: {HINT}"
 

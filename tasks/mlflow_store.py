@@ -92,7 +92,9 @@ def tell_failure(error: Exception) -> str:
 
 def tell_full_store(error: Exception) -> str | None:
     """Return the line for an error that comes from the embedded store's disk having no room left, else None."""
-    return tell_full_disk(error, store_folder(), "what a run records in") if is_embedded() else None
+    if not is_embedded():
+        return None
+    return tell_full_disk(error, store_folder(), "what a run records in", below=[store_folder() / ARTIFACTS])
 
 
 def await_database(ask: Callable[[], object]) -> None:

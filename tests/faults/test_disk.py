@@ -213,6 +213,17 @@ def store(small_disk, embedded_mlflow, migrated_store):
     return disk
 
 
+@pytest.mark.fault(FULL)
+def test_artifacts_on_a_disk_of_their_own_are_told_from_the_database(embedded_mlflow, small_disk, config):
+    disk = small_disk(embedded_mlflow / "artifacts")
+    with (
+        training_run(config, name="x", tags={}) as run,
+        disk.full(),
+        pytest.raises(StoreFull, match=f"free on {disk.folder}: "),
+    ):
+        log_artifact(run, embedded_mlflow / "summary.txt", 1_000)
+
+
 @pytest.fixture
 def config():
     return check_config({**read_config("sample"), "tracking": {"system_metrics": False}}, "sample")
@@ -222,8 +233,8 @@ def draft(version):
     return Draft(name="model", version=version, action="gate", outcome="promote", reason="It is better.")
 
 
-def log_artifact(run, file):
-    file.write_bytes(b"x" * 4_000_000)
+def log_artifact(run, file, size=4_000_000):
+    file.write_bytes(b"x" * size)
     with reaching_mlflow():
         connect().log_artifact(run.run_id, str(file))
 
