@@ -92,6 +92,7 @@ def test_prune_goes_by_the_last_use():
     assert fresh.exists()
 
 
+@pytest.mark.fault("two at once: trainings, promotions, prune")
 def test_prune_spares_and_names_what_another_process_uses_until_that_ends_even_by_a_kill():
     used, unused = set_age(publish(key="a"), DAY), set_age(publish(key="b"), DAY)
     with used_by_another_process(used):

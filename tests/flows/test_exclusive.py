@@ -5,6 +5,8 @@ import subprocess
 import sys
 import threading
 
+import pytest
+
 from flows.exclusive import limit_name, only_training
 
 HOLD = (
@@ -13,6 +15,7 @@ HOLD = (
 )
 
 
+@pytest.mark.fault("two at once: trainings, promotions, prune")
 def test_another_training_of_the_model_waits_and_says_so(caplog):
     caplog.set_level(logging.INFO, "reprise.exclusive")
     entered, order = threading.Event(), []
@@ -36,6 +39,7 @@ def test_another_training_of_the_model_waits_and_says_so(caplog):
     assert caplog.messages == ["this training waits for another training of m in this workspace"]
 
 
+@pytest.mark.fault("two at once: trainings, promotions, prune")
 def test_a_killed_training_holds_nothing():
     holder = subprocess.Popen([sys.executable, "-c", HOLD, "m"], stdout=subprocess.PIPE, text=True)
     assert holder.stdout.readline() == "held\n"

@@ -138,6 +138,7 @@ def test_a_champion_whose_file_was_swapped_closes_the_gate(decide, champion_file
     assert name in find_champion_trouble(MODEL)
 
 
+@pytest.mark.fault("champion's parts deleted by hand, mlflow gc")
 def test_a_champion_whose_files_are_gone_closes_the_gate(decide, champion_files):
     shutil.rmtree(champion_files)
     with pytest.raises(ModelMismatch, match="slice-lstm/1"):

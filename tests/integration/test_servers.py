@@ -145,6 +145,7 @@ def test_who_may_only_read_reads_and_promotes_nothing(topology, training_run, mo
     assert read_ledger(MODEL) == before
 
 
+@pytest.mark.fault("two at once: trainings, promotions, prune")
 def test_promotions_at_once_on_postgresql_have_one_winner(topology, training_run, monkeypatch, tmp_path):
     """Straight on the database: as many MLflow stores as promoters, with nothing but PostgreSQL between them.
 

@@ -182,6 +182,7 @@ def test_a_deleted_ledger_says_how_to_bring_it_back(embedded_mlflow):
     assert list(read_ledger("model")) == written
 
 
+@pytest.mark.fault("champion's parts deleted by hand, mlflow gc")
 def test_a_ledger_deleted_after_it_was_read_takes_no_entry(embedded_mlflow):
     run_id = ensure_ledger("model")
     state = read_state("model")
@@ -205,6 +206,7 @@ def test_a_model_made_by_hand_is_given_a_ledger(embedded_mlflow):
     assert ensure_ledger("model") == run_id
 
 
+@pytest.mark.fault("two at once: trainings, promotions, prune")
 @pytest.mark.parametrize("by_hand", [False, True])
 def test_all_who_begin_a_ledger_at_once_begin_the_same(embedded_mlflow, by_hand):
     client = connect()
@@ -241,6 +243,7 @@ def test_a_server_that_is_not_mlflow_is_an_error_and_no_empty_ledger(tmp_path, m
         server.shutdown()
 
 
+@pytest.mark.fault("champion's parts deleted by hand, mlflow gc")
 @pytest.mark.parametrize("delete", ["the tag", "the model"])
 def test_a_history_that_is_lost_does_not_begin_anew_unnoticed(embedded_mlflow, delete):
     ensure_ledger("model")

@@ -50,10 +50,12 @@ def test_it_is_read_from_the_run_whatever_is_at_hand(version, tmp_path):
 def test_a_record_that_is_changed_or_gone_is_told(version):
     with artifact(version).open("ab") as file:
         file.write(b" ")
-    with pytest.raises(ModelMismatch, match=r"texts version 1: data/training\.parquet of run \w+ is not what was registered"):
+    with pytest.raises(
+        ModelMismatch, match=r"version 1 of texts: data/training\.parquet of run \w+ is not what was registered"
+    ):
         read_training_texts(version)
     artifact(version).unlink()
-    with pytest.raises(ModelMismatch, match=r"texts version 1: data/training\.parquet of run \w+, .* is gone"):
+    with pytest.raises(ModelMismatch, match=r"version 1 of texts: data/training\.parquet of run \w+, .* is gone"):
         read_training_texts(version)
 
 
