@@ -141,8 +141,7 @@ def marked_unfinished(mark: Mark, folder: Path) -> Iterator[None]:
         (folder / UNFINISHED).unlink(missing_ok=True)
         raise
     except BaseException as error:
-        epochs = newest_epoch(folder / CHECKPOINTS)
-        error.add_note(f"`{GO_ON}` goes on with run {folder.name}, {tell_epochs(epochs, mark.config)}")
+        error.add_note(_tell_way_on(Unfinished(folder, mark)))
         raise
     for one in list_unfinished():  # this one is in use, and so not among them
         if one.mark.config == mark.config:
@@ -162,6 +161,16 @@ def keep_source(run: TrackedRun, reviews: Reviews) -> None:
 def forget(unfinished: Unfinished) -> None:
     """Take a training's mark away: it is not gone on with."""
     (unfinished.folder / UNFINISHED).unlink(missing_ok=True)
+
+
+def find_way_on(config: Config) -> str | None:
+    """Return how the newest training of a configuration that was cut off is gone on with, in words, or None."""
+    return next((_tell_way_on(one) for one in list_unfinished() if one.mark.config == config), None)
+
+
+def _tell_way_on(unfinished: Unfinished) -> str:
+    where = tell_epochs(unfinished.epochs, unfinished.mark.config)
+    return f"`{GO_ON}` goes on with run {unfinished.run_id}, {where}"
 
 
 def tell_epochs(epochs: int, config: Config) -> str:
