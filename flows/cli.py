@@ -149,9 +149,11 @@ def train(
             from flows.training import training
 
             result = training(resolved, tags={"data.note": note}, force=force, resume=resume)
-    except KeyboardInterrupt as stopped:  # Typer ends on it without a word
-        err.print("stopped")
-        print_notes(stopped)
+    except KeyboardInterrupt:  # Typer ends on it without a word; and Prefect may have made another of it, without its notes
+        from tasks.unfinished import find_way_on
+
+        told = ["stopped", *filter(None, [find_way_on(resolved)])]
+        err.print("\n".join(told), soft_wrap=True, markup=False)
         raise
     print_result(result)
     if report is not None:

@@ -141,7 +141,7 @@ def marked_unfinished(mark: Mark, folder: Path) -> Iterator[None]:
         (folder / UNFINISHED).unlink(missing_ok=True)
         raise
     except BaseException as error:
-        way_on = f"`{GO_ON}` goes on with run {folder.name}, {tell_epochs(newest_epoch(folder / CHECKPOINTS), mark.config)}"
+        way_on = _tell_way_on(Unfinished(folder, mark))
         if isinstance(error, RepriseError):
             raise type(error)(f"{error}; {way_on}") from error
         error.add_note(way_on)
@@ -164,6 +164,16 @@ def keep_source(run: TrackedRun, reviews: Reviews) -> None:
 def forget(unfinished: Unfinished) -> None:
     """Take a training's mark away: it is not gone on with."""
     (unfinished.folder / UNFINISHED).unlink(missing_ok=True)
+
+
+def find_way_on(config: Config) -> str | None:
+    """Return how the newest training of a configuration that was cut off is gone on with, in words, or None."""
+    return next((_tell_way_on(one) for one in list_unfinished() if one.mark.config == config), None)
+
+
+def _tell_way_on(unfinished: Unfinished) -> str:
+    where = tell_epochs(unfinished.epochs, unfinished.mark.config)
+    return f"`{GO_ON}` goes on with run {unfinished.run_id}, {where}"
 
 
 def tell_epochs(epochs: int, config: Config) -> str:
