@@ -40,10 +40,10 @@ def read_config(name_or_file: str, folder: str = "") -> Tree:
             text = _read_text(Path(name_or_file))
         except FileNotFoundError:
             raise ConfigError(
-                f"no configuration {shown_value(name_or_file)}: give a YAML file or one of {', '.join(names)}"
+                f"no configuration {one_line(repr(name_or_file))}: give a YAML file or one of {', '.join(names)}"
             ) from None
         except (OSError, ValueError) as error:  # ValueError: not UTF-8, or a NUL in the path
-            raise ConfigError(f"cannot read configuration {shown_value(name_or_file)}: {one_line(str(error))}") from None
+            raise ConfigError(f"cannot read configuration {one_line(repr(name_or_file))}: {one_line(str(error))}") from None
     return parse_config(text, one_line(name_or_file))
 
 

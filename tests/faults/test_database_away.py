@@ -15,7 +15,7 @@ import mlflow
 import pytest
 
 from configs.loading import check_config, override, read_config
-from tasks import tracking
+from tasks import mlflow_store
 from tasks.errors import RegistryError
 from tasks.mlflow_store import connect
 from tasks.recording import log_epoch
@@ -78,7 +78,7 @@ def test_a_locked_database_is_waited_for_by_what_needs_it_and_not_by_training(em
 
 
 def test_a_database_that_stays_locked_is_one_line_and_nothing_is_begun(embedded_mlflow, config, monkeypatch):
-    monkeypatch.setattr(tracking, "DATABASE_SECONDS", 1)
+    monkeypatch.setattr(mlflow_store, "DATABASE_SECONDS", 1)
     connect()
     with (
         locked(embedded_mlflow / "mlflow.db", None),
@@ -94,7 +94,7 @@ def test_a_database_that_stays_locked_is_one_line_and_nothing_is_begun(embedded_
 
 def test_a_database_that_is_locked_is_registered_in_whole_or_not_at_all(embedded_mlflow, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(tracking, "DATABASE_SECONDS", 1)
+        patch.setattr(mlflow_store, "DATABASE_SECONDS", 1)
         with locked(embedded_mlflow / "mlflow.db", None), pytest.raises(RegistryError, match="database is locked"):
             ensure_ledger("small")
     assert (list_ledgers(), list_versions()) == ({}, [])

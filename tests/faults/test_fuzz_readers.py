@@ -22,7 +22,8 @@ def fuzz(folder, formats, examples):
 def check(found, formats, examples, tries):
     tries(examples * len(formats), sum(counts["files"] for counts in found["formats"].values()))
     assert [counts["files"] for counts in found["formats"].values()] == [examples] * len(formats)
-    assert all(counts["read"] and counts["refused"] for counts in found["formats"].values())  # neither is the rule
+    became = {what: sum(counts.get(what, 0) for counts in found["formats"].values()) for what in ("read", "refused")}
+    assert min(became.values()) > 0  # neither is the rule
     assert max(counts["slowest"] for counts in found["formats"].values()) < 30
     assert found["peak_mib"] < 2_000
 
