@@ -4,10 +4,8 @@ import mlflow
 import pytest
 
 from configs.loading import check_config, read_config
-from tasks import tracking
 from tasks.circumstances import read_circumstances
 from tasks.errors import RegistryError, TrainingDiverged
-from tasks.mlflow_store import connect, run_link, shown_tracking_uri
 from tasks.recording import log_epoch
 from tasks.registration.versions import find_version, list_versions, read_aliases
 from tasks.tracking import training_run
@@ -79,27 +77,3 @@ def test_an_unreachable_server_is_an_error_and_no_empty_registry(monkeypatch, co
 def test_a_registry_without_the_model_has_no_aliases(embedded_mlflow):
     assert read_aliases("imdb-lstm") == {}
     assert list_versions() == []
-
-
-def test_links_exist_where_mlflow_is_a_server(monkeypatch):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", "http://mlflow:5000/")
-    assert tracking.run_link("3", "abc") == "http://mlflow:5000/#/experiments/3/runs/abc?workflowType=machine_learning"
-    monkeypatch.delenv("MLFLOW_TRACKING_URI")
-    assert tracking.run_link("3", "abc") is None
-
-
-def test_the_store_is_made_in_the_working_folder(tmp_path, monkeypatch):
-    monkeypatch.chdir(tmp_path)
-    assert tracking.tracking_uri() == f"sqlite:///{tmp_path}/mlruns/mlflow.db"
-    connect()
-    assert (tmp_path / "mlruns" / "mlflow.db").is_file()
-
-
-@pytest.mark.parametrize("password", ["secret", "s@cret", "se:cret"])
-def test_a_password_in_the_address_of_a_server_is_in_no_link_and_no_message(monkeypatch, password):
-    monkeypatch.setenv("MLFLOW_TRACKING_URI", f"https://worker:{password}@mlflow.example:5000/")
-    assert run_link("1", "2") == "https://mlflow.example:5000/#/experiments/1/runs/2?workflowType=machine_learning"
-    assert shown_tracking_uri() == "https://mlflow.example:5000/"
-    with pytest.raises(RegistryError) as told, tracking.reaching_mlflow():
-        raise OSError(f"no answer of https://worker:{password}@mlflow.example:5000/api")
-    assert "cret" not in str(told.value)

@@ -44,7 +44,7 @@ def test_a_training_ends_in_time_with_one_line_and_the_next_works(workplace, doo
     (run,) = workplace.store.search_runs([one.experiment_id for one in workplace.store.search_experiments()])
     told = f"{lost}; `reprise train --resume` goes on with run {run.info.run_id}, after epoch 12 of 12"
     assert errors.splitlines() == [f"error: {told}"]
-    assert (run.info.status, run.data.tags["error"]) == ("FAILED", f"OrchestrationError: {told}")
+    assert (run.info.status, run.data.tags["error"]) == ("FAILED", f"OrchestrationError: {lost}")
     steps = [point.step for point in workplace.store.get_metric_history(run.info.run_id, "train/loss")]
     assert steps == list(range(1, 13))
     assert workplace.store.search_model_versions() == []

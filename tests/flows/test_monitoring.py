@@ -99,7 +99,7 @@ def check_what_is_refused(command, trained, path):
     kept = Path(mlflow.get_run(trained.run.run_id).info.artifact_uri.removeprefix("file://")) / "data" / "profile.parquet"
     with kept.open("ab") as file:
         file.write(b" ")
-    with pytest.raises(ModelMismatch, match=rf"{NAME} version 1: data/profile\.parquet of run \w+ is not what was registered"):
+    with pytest.raises(ModelMismatch, match=rf"version 1 of {NAME}: data/profile\.parquet of run \w+ is not what was"):
         command("monitor", path)
     mlflow.MlflowClient().delete_model_version_tag(NAME, "1", "data.reference")
     with pytest.raises(ModelMismatch, match=f"{NAME} version 1 keeps no reference to compare new reviews with: train it again"):

@@ -10,7 +10,7 @@ from tasks.registration.manifest import hash_files, version_record
 from tasks.registration.model_files import downloaded_model
 from tasks.registration.packaging import log_model
 from tasks.registration.training_texts import log_training_texts
-from tasks.registration.versions import VersionSummary, create_version, find_version
+from tasks.registration.versions import VersionSummary, create_version, find_version, make_challenger
 from tasks.served_model import TextEncoder
 from tasks.tracking import training_run
 
@@ -77,4 +77,5 @@ def register_small_version(
             weights_sha256=model.sha256,
             tags={"weights_sha256": model.sha256, **record, **texts},
         )
+        make_challenger(created)
     return find_version(created.name, created.version).summary
