@@ -23,14 +23,15 @@ from tasks.errors import DiskFull, InputError, StoreFull, UnsettledAlias
 from tasks.ingestion.download import RemoteFile, download
 from tasks.ingestion.files import locate
 from tasks.mlflow_store import connect, reaching_mlflow
+from tasks.recording import log_epoch
 from tasks.registration.ledger import Draft, ensure_ledger
 from tasks.registration.promotion import promote, read_base
-from tasks.registration.versions import create_version, list_versions, read_aliases
+from tasks.registration.versions import create_version, list_versions, make_challenger, read_aliases
 from tasks.scoring.parts import spool_parts
 from tasks.scoring.reading import Rows
 from tasks.scoring.writing import open_rows, written_whole
 from tasks.storage import write_output
-from tasks.tracking import log_epoch, training_run
+from tasks.tracking import settle, training_run
 from tasks.workspace import published, sha256_of_file
 
 FULL = "disk full at checkpoint, artifact, database"
@@ -216,12 +217,10 @@ def store(small_disk, embedded_mlflow, migrated_store):
 @pytest.mark.fault(FULL)
 def test_artifacts_on_a_disk_of_their_own_are_told_from_the_database(embedded_mlflow, small_disk, config):
     disk = small_disk(embedded_mlflow / "artifacts")
-    with (
-        training_run(config, name="x", tags={}) as run,
-        disk.full(),
-        pytest.raises(StoreFull, match=f"free on {disk.folder}: "),
-    ):
-        log_artifact(run, embedded_mlflow / "summary.txt", 1_000)
+    with training_run(config, name="x", tags={}) as run:
+        settle(run.run_id, 60)
+        with disk.full(), pytest.raises(StoreFull, match=f"free on {disk.folder}: "):
+            log_artifact(run, embedded_mlflow / "summary.txt", 1_000)
 
 
 @pytest.fixture
@@ -240,7 +239,7 @@ def log_artifact(run, file, size=4_000_000):
 
 
 def register(run):
-    return create_version("model", run, model_id="", model_uri="s3://none/none", weights_sha256="0", tags={"a": "b"})
+    make_challenger(create_version("model", run, model_id="", model_uri="s3://none/none", weights_sha256="0", tags={"a": "b"}))
 
 
 TELLS = r"^no room for what a run records in {} \(\d.* are written\): \d.* of 16.8 MB are free on {}: make room, then "

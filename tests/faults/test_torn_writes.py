@@ -9,7 +9,7 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import numpy as np
@@ -69,7 +69,8 @@ class Writer:
             assert time.monotonic() < deadline
             time.sleep(0.001)
         time.sleep(and_after)
-        os.kill(child, signal.SIGKILL)
+        with suppress(ProcessLookupError):  # it was faster
+            os.kill(child, signal.SIGKILL)
         assert self._parent.stdout.readline() == "ended\n"
 
     def close(self):
