@@ -194,7 +194,7 @@ def _end_otherwise(
     client: MlflowClient, run_id: str, delivery: Delivery | None, status: Literal["FAILED", "KILLED"], error: str
 ) -> None:
     """End a run that did not end well, now or, where MLflow is away, by its journal; log what cannot be done."""
-    if delivery is not None and not delivery.stopped:
+    if delivery is not None:
         try:
             delivery.append(Ended(time=milliseconds_now(), status=status, error=error))
         except JournalError as unwritten:  # must not hide what went wrong first

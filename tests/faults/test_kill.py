@@ -154,6 +154,7 @@ def test_killed_in_an_epoch_it_goes_on_by_resume_and_then_there_is_nothing_to_re
     assert list((workplace.folder / ".reprise" / "runs").glob("*/unfinished.json")) == []
 
 
+@pytest.mark.long
 @pytest.mark.fault(FAULT)
 def test_stopped_after_registration_the_same_command_registers_no_second_version(make_workplace, whole):
     workplace = make_workplace()

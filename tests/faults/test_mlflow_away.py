@@ -195,6 +195,7 @@ def test_a_file_that_is_gone_before_it_was_delivered_is_told(proxy, tmp_path):
         train()
 
 
+@pytest.mark.long
 def test_a_training_whose_server_is_gone_for_good_trains_to_its_end_and_says_how_to_finish(server, workplace, monkeypatch):
     workplace.environment["MLFLOW_HTTP_REQUEST_MAX_RETRIES"] = "0"
     config = workplace.write_config("tracking.wait_seconds=1", "training.epochs=12")
