@@ -4,6 +4,11 @@ import re
 import reprlib
 
 MOST_CHARACTERS = 400
+CREDENTIALS = (
+    (r"((?:postgres|mysql|mssql|oracle)[a-z0-9+_]*://)[^\s'\"]*@", r"\1"),  # whose passwords may hold a slash
+    (r"://[^/\s]*@", "://"),
+    (r"(https?://[^?#\s]*)\?[^#\s'\"]*", r"\1"),
+)
 
 _shortened = reprlib.Repr()
 _shortened.maxlevel, _shortened.maxstring, _shortened.maxother = 2, 80, 80
@@ -26,4 +31,6 @@ def shown_value(value: object) -> str:
 
 def without_credentials(text: str) -> str:
     """Return a text without user, password and query (it may be signed) of the URLs in it, wherever they stand."""
-    return re.sub(r"(https?://[^?#\s]*)\?[^#\s'\"]*", r"\1", re.sub(r"://[^/\s]*@", "://", text))
+    for pattern, kept in CREDENTIALS:
+        text = re.sub(pattern, kept, text)
+    return text

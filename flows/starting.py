@@ -1,7 +1,6 @@
 """How a command starts a flow: Prefect's API comes up while what the flow needs is imported."""
 
 import importlib
-import logging
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -46,7 +45,5 @@ def running_prefect(flow_module: str, *, ahead: tuple[str, ...] = ()) -> Iterato
         await_answer(api)
     # An API that ends with the command has nobody to miss a heartbeat, and to end their thread takes up to a second.
     unwatched = {} if api is None else {PREFECT_FLOWS_HEARTBEAT_FREQUENCY: None}
-    # Else Prefect prints each log line that it cannot send to an API that is gone.
-    logging.raiseExceptions = False
     with temporary_settings(unwatched), tags(RUN_TAG), reaching_prefect():
         yield

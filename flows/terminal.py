@@ -32,7 +32,7 @@ class StageLines(logging.Handler):
         if stage is not None:
             out.print(f"[green]✓[/] {stage.stage:<20} {stage.seconds:>7.1f} s  {'reused' if stage.reused else ''}".rstrip())
         else:
-            text = escape(record.getMessage())
+            text = escape(without_credentials(record.getMessage()))
             out.print(f"[yellow]{text}[/]" if record.levelno >= logging.WARNING else text)
 
 
@@ -65,13 +65,13 @@ def print_error(message: str) -> None:
 
 def print_warning(message: str) -> None:
     """Print one line to standard error, for what does not stop the work."""
-    err.print(f"[yellow]warning:[/] {escape(message)}", soft_wrap=True)
+    err.print(f"[yellow]warning:[/] {escape(without_credentials(message))}", soft_wrap=True)
 
 
 def print_notes(error: BaseException) -> None:
     """Print to standard error what was added to an error on its way, a line each."""
     for note in getattr(error, "__notes__", ()):
-        err.print(note, soft_wrap=True, markup=False)
+        err.print(without_credentials(note), soft_wrap=True, markup=False)
 
 
 def print_markdown(text: str) -> None:

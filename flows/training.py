@@ -39,43 +39,43 @@ def training(config: Config, tags: Mapping[str, str] | None = None, force: bool 
         force: begin anew, and run every stage, also those whose result is there.
         resume: go on with a training that was cut off, or not at all.
     """
-    recover_killed_runs()
     refuse_opening(config.registered_model, config.evaluation.audit_fraction)
     run_tags = {**prefect_tags(), REGISTERED_MODEL: config.registered_model, **(tags or {})}
-    with (
-        only_training(config.registered_model),
-        FreshProcess() as fresh,
-        recorded_stages(force=force) as stages,
-        resumable_run(config, name=flow_run.name, tags=run_tags, force=force, resume=resume) as run,
-    ):
-        reviews = ingest(config.data)
-        keep_source(run, reviews)
+    with only_training(config.registered_model):
+        recover_killed_runs()
+        with (
+            FreshProcess() as fresh,
+            recorded_stages(force=force) as stages,
+            resumable_run(config, name=flow_run.name, tags=run_tags, force=force, resume=resume) as run,
+        ):
+            reviews = ingest(config.data)
+            keep_source(run, reviews)
 
-        validation = validate_reviews(reviews, config.validation)
-        log_datasets(run, reviews, validation)
-        log_validation(run, validation, "reviews")
-        require_passed(validation)
+            validation = validate_reviews(reviews, config.validation)
+            log_datasets(run, reviews, validation)
+            log_validation(run, validation, "reviews")
+            require_passed(validation)
 
-        padded = pad_reviews(reviews, validation, config.padding)
-        padded_validation = validate_padded(padded)
-        log_validation(run, padded_validation, "padded")
-        require_passed(padded_validation)
-        log_padding(run, padded)
+            padded = pad_reviews(reviews, validation, config.padding)
+            padded_validation = validate_padded(padded)
+            log_validation(run, padded_validation, "padded")
+            require_passed(padded_validation)
+            log_padding(run, padded)
 
-        gate_rows = choose_gate_rows(reviews, validation, config.evaluation.audit_fraction)
-        model = train(padded, config.padding, config.model, config.training, run)
-        log_training(run, model)
+            gate_rows = choose_gate_rows(reviews, validation, config.evaluation.audit_fraction)
+            model = train(padded, config.padding, config.model, config.training, run)
+            log_training(run, model)
 
-        evaluation = evaluate(model, padded, reviews, gate_rows, config.evaluation, run)
-        log_evaluation(run, evaluation, step=model.epochs_run)
+            evaluation = evaluate(model, padded, reviews, gate_rows, config.evaluation, run)
+            log_evaluation(run, evaluation, step=model.epochs_run)
 
-        reference = keep_reference(padded, evaluation, gate_rows, config.evaluation.threshold, run)
-        version = register(model, evaluation, padded, reviews, gate_rows, reference, config, run, fresh)
-        decision = decide(version.name, version.version, reviews, gate_rows, config, f"training {flow_run.name}", run)
+            reference = keep_reference(padded, evaluation, gate_rows, config.evaluation.threshold, run)
+            version = register(model, evaluation, padded, reviews, gate_rows, reference, config, run, fresh)
+            decision = decide(version.name, version.version, reviews, gate_rows, config, f"training {flow_run.name}", run)
 
-        result = RunResult(run, reviews, validation, padded, gate_rows, model, evaluation, version, decision, stages)
-        record(result, config)
-        publish(version.name, version.version, before=decision.replaced)
-        publish_result(result, config)
-        emit_decision(version.name, version.version, decision.outcome, decision.reason, run.url)
+            result = RunResult(run, reviews, validation, padded, gate_rows, model, evaluation, version, decision, stages)
+            record(result, config)
+            publish(version.name, version.version, before=decision.replaced)
+            publish_result(result, config)
+            emit_decision(version.name, version.version, decision.outcome, decision.reason, run.url)
     return result

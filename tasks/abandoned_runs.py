@@ -7,15 +7,13 @@ from pathlib import Path
 
 from mlflow import MlflowClient  # noqa: TID251
 from mlflow.entities import Run, RunStatus  # noqa: TID251
-from mlflow.exceptions import MlflowException  # noqa: TID251
 from mlflow.utils.mlflow_tags import MLFLOW_PARENT_RUN_ID  # noqa: TID251
-from sqlalchemy.exc import SQLAlchemyError
 
-from tasks.delivery import batches, may_pass, send
-from tasks.errors import JournalError, RegistryError
+from tasks.delivery import batches, is_refused, send
+from tasks.errors import JournalError
 from tasks.journal import JOURNAL, Line, read_undelivered, write_delivered
 from tasks.mlflow_store import connect, every_page, reaching_mlflow, shown_tracking_uri, tell_failure
-from tasks.results import RUNS, UNFINISHED
+from tasks.results import RUNS, UNFINISHED, recovering
 from tasks.tracking import end_run, run_folder
 from tasks.workspace import home, in_use, is_in_use
 
@@ -58,25 +56,38 @@ def end_abandoned_runs() -> list[dict[str, str]]:
     Raises:
         RegistryError: MLflow could not be reached, or refused.
     """
-    _deliver_left_journals()
     abandoned = []
-    for run_id, tags in find_running_runs().items():
-        folder = run_folder(run_id)
-        lost = folder.is_dir() and not is_in_use(folder) and end_lost_run(run_id, "its process was killed")
-        if lost and MLFLOW_PARENT_RUN_ID not in tags:
-            abandoned.append(tags)
+    with recovering():
+        running = find_running_runs()
+        _deliver_left_journals()
+        for run_id, tags in running.items():
+            folder = run_folder(run_id)
+            lost = _is_left(folder) and end_lost_run(run_id, "its process was killed")
+            if lost and MLFLOW_PARENT_RUN_ID not in tags:
+                abandoned.append(tags)
     return abandoned
+
+
+def _is_left(folder: Path) -> bool:
+    try:
+        return not is_in_use(folder)
+    except FileNotFoundError:  # another machine's run, or pruned
+        return False
 
 
 def _deliver_left_journals() -> None:
     client = connect()
     for path in sorted((home() / RUNS).glob(f"*/{JOURNAL}")):
+        if not _is_left(path.parent):
+            continue
         run_id = path.parent.name
         try:
-            store, lines = read_undelivered(path.parent)
-            if store == shown_tracking_uri() and lines and not is_in_use(path.parent):
-                with in_use(path.parent):
+            with in_use(path.parent):
+                store, lines = read_undelivered(path.parent)
+                if store == shown_tracking_uri() and lines:
                     _deliver_left(client, run_id, path.parent, lines)
+        except FileNotFoundError:  # pruned at this moment
+            continue
         except JournalError as damaged:
             logger.warning("run %s: %s", run_id, damaged)
 
@@ -84,13 +95,25 @@ def _deliver_left_journals() -> None:
 def _deliver_left(client: MlflowClient, run_id: str, folder: Path, lines: list[Line]) -> None:
     for batch in batches(lines):
         try:
-            send(client, run_id, batch)
-        except (MlflowException, SQLAlchemyError, OSError) as error:
-            if may_pass(error):
-                raise RegistryError(tell_failure(error)) from error
-            logger.warning("run %s: a part of what it recorded is given up: %s", run_id, tell_failure(error))
+            _send_or_give_up(client, run_id, batch)
+        except Exception as error:  # an artifact store has errors of its own
+            logger.warning("run %s: what it recorded last waits in its journal: %s", run_id, tell_failure(error))
+            return
         write_delivered(folder, batch[-1].end)
     logger.info("run %s: MLflow has now been sent what it recorded last", run_id)
+
+
+def _send_or_give_up(client: MlflowClient, run_id: str, batch: list[Line]) -> None:
+    """Send a batch; of what MLflow will never take, give up the lines that are at fault, and no others."""
+    try:
+        send(client, run_id, batch)
+    except Exception as error:
+        if not is_refused(error):
+            raise
+        if len(batch) == 1:
+            logger.warning("run %s: a part of what it recorded is given up: %s", run_id, tell_failure(error))
+        for line in batch if len(batch) > 1 else []:
+            _send_or_give_up(client, run_id, [line])
 
 
 def end_killed_runs(run_ids: Iterable[str]) -> None:

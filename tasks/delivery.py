@@ -23,7 +23,6 @@ from mlflow.protos.databricks_pb2 import (  # noqa: TID251
     ErrorCode,
 )
 from mlflow.utils.validation import MAX_METRICS_PER_BATCH, MAX_PARAMS_TAGS_PER_BATCH  # noqa: TID251
-from sqlalchemy.exc import SQLAlchemyError
 from tenacity import RetryCallState, Retrying, retry_if_exception, stop_when_event_set, wait_exponential
 from tenacity.nap import sleep_using_event
 
@@ -45,6 +44,10 @@ REFUSALS = {
 REFUSING_STATUS = (400, 404, 405, 413)
 
 logger = logging.getLogger("reprise.tracking")
+
+
+class SourceGone(FileNotFoundError):
+    """A file that was to become an artifact is gone."""
 
 
 class Delivery:
@@ -84,10 +87,14 @@ class Delivery:
             self._changed.notify_all()
 
     def settle(self, seconds: float) -> bool:
-        """Wait until all is delivered, at most so many seconds or until MLflow refuses something, and tell whether it is."""
+        """Wait until all that is recorded by now is delivered, and tell whether it is.
+
+        It waits for so many seconds at most, and not where MLflow refuses something.
+        """
+        end = self.journal.size()
         with self._changed:
-            self._changed.wait_for(lambda: self.stopped or self.journal.is_delivered(), timeout=seconds)
-            return self.journal.is_delivered()
+            self._changed.wait_for(lambda: self.stopped or self.journal.is_delivered(end), timeout=seconds)
+            return self.journal.is_delivered(end)
 
     def close(self) -> None:
         """Send no more; what is left waits in the journal."""
@@ -108,7 +115,7 @@ class Delivery:
                     self.journal.mark_delivered(batch[-1].end)
                     self._note_success()
                 with self._changed:
-                    self._changed.wait_for(lambda: self._closing.is_set() or not self.journal.is_delivered())
+                    self._changed.wait_for(lambda: self._closing.is_set() or self.journal.pending())
         except Exception as error:
             if not (self._closing.is_set() and may_pass(error)):
                 self.trouble = error
@@ -137,16 +144,19 @@ class Delivery:
 
 def may_pass(error: BaseException) -> bool:
     """Tell whether what MLflow raised may go away while one waits: it is down, slow, overloaded, locked, or lets nobody in."""
-    if "disk is full" in str(error):  # SQLite's, which MLflow takes for a passing one
+    if is_refused(error) or "disk is full" in str(error):  # SQLite's, which MLflow takes for a passing one
         return False
-    if isinstance(error, MlflowException):
-        return error.error_code not in REFUSALS
-    status = getattr(getattr(error, "response", None), "status_code", None)
-    if status is not None:  # of an artifact's upload
-        return status not in REFUSING_STATUS
     # What `requests` raises is an OSError without a number, which a file's has.
-    without_number = isinstance(error, OSError) and error.errno is None and not isinstance(error, FileNotFoundError)
-    return without_number or isinstance(error, SQLAlchemyError | ConnectionError | TimeoutError)
+    of_a_file = isinstance(error, OSError) and error.errno is not None
+    return not of_a_file or isinstance(error, ConnectionError | TimeoutError)
+
+
+def is_refused(error: BaseException) -> bool:
+    """Tell whether MLflow will never take what was sent, or that is gone."""
+    if isinstance(error, MlflowException):
+        return error.error_code in REFUSALS
+    status = getattr(getattr(error, "response", None), "status_code", None)  # of an artifact's upload
+    return status in REFUSING_STATUS or isinstance(error, SourceGone)
 
 
 def batches(lines: Sequence[Line]) -> Iterator[list[Line]]:
@@ -170,7 +180,7 @@ def send(client: MlflowClient, run_id: str, batch: Sequence[Line]) -> None:
 
     Raises:
         Exception: what MLflow, its database or its artifact store raises; see `may_pass`.
-        FileNotFoundError: a file that was to become an artifact is gone.
+        SourceGone: a file that was to become an artifact is gone.
     """
     first = batch[0].entry
     if isinstance(first, Text):
@@ -213,7 +223,7 @@ def _send_files(client: MlflowClient, run_id: str, files: Files) -> None:
     elif path.is_file():
         client.log_artifact(run_id, str(path), files.to or None)
     else:
-        raise FileNotFoundError(f"{path}, which was to become an artifact of run {run_id}, is gone")
+        raise SourceGone(f"{path}, which was to become an artifact of run {run_id}, is gone")
 
 
 def _dataset_input(one: RecordedDataset) -> DatasetInput:

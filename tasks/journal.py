@@ -160,9 +160,15 @@ class Journal:
         with self._lock:
             return list(self._pending)
 
-    def is_delivered(self) -> bool:
-        """Tell whether nothing is pending."""
-        return not self._pending
+    def size(self) -> int:
+        """Return the number of its bytes."""
+        with self._lock:
+            return self._size
+
+    def is_delivered(self, end: int) -> bool:
+        """Tell whether the entries up to this byte are delivered."""
+        with self._lock:
+            return not self._pending or self._pending[0].end > end
 
     def mark_delivered(self, end: int) -> None:
         """Keep that the entries up to this byte are delivered."""
@@ -220,6 +226,16 @@ def read_lines(path: Path) -> Iterator[Line]:
     except (OSError, ValidationError) as error:
         where = f"line {number}: no entry" if isinstance(error, ValidationError) else error.strerror
         raise JournalError(f"{path} cannot be read: {where}") from error
+
+
+def require_readable(folder: Path) -> None:
+    """Raise if the journal in a run's folder cannot be gone on with.
+
+    Raises:
+        JournalError: it cannot be read, or a line is no entry.
+    """
+    for _ in read_lines(folder / JOURNAL):
+        pass
 
 
 def read_undelivered(folder: Path) -> tuple[str, list[Line]]:

@@ -94,7 +94,8 @@ def tell_full_store(error: Exception) -> str | None:
     """Return the line for an error that comes from the embedded store's disk having no room left, else None."""
     if not is_embedded():
         return None
-    return tell_full_disk(error, store_folder(), "what a run records in", below=[store_folder() / ARTIFACTS])
+    folder = Path(make_url(tracking_uri()).database or store_folder() / "mlflow.db").absolute().parent
+    return tell_full_disk(error, folder, "what a run records in", below=[store_folder() / ARTIFACTS])
 
 
 def await_database(ask: Callable[[], object]) -> None:

@@ -83,6 +83,15 @@ def one_at_a_time(stage: str, key: str) -> Iterator[None]:
         lock.release()
 
 
+@contextmanager
+def recovering() -> Iterator[None]:
+    """Keep others, in any process, from ending a run that was cut off, or going on with it, for the block."""
+    (home() / RUNS).mkdir(parents=True, exist_ok=True)
+    # One lock for the whole process: a block within a block does not wait for itself.
+    with FileLock(home() / RUNS / ".recovery.lock", is_singleton=True):
+        yield
+
+
 def hold_result(stage: str, key: str, held: ExitStack) -> Path | None:
     """Return a key's newest result, marked as used now and kept `in_use` until `held` is closed; None if it is not whole."""
     while folders := result_folders(stage, key):

@@ -2,14 +2,16 @@
 
 import logging
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime
 from functools import partial
 
 from configs.schema import Config
-from tasks.errors import InputError
+from tasks.errors import InputError, JournalError
 from tasks.handles import TrackedRun
+from tasks.journal import require_readable
 from tasks.mlflow_store import shown_tracking_uri
+from tasks.results import recovering
 from tasks.tracking import Standing, find_standing, training_run
 from tasks.unfinished import (
     Mark,
@@ -47,35 +49,40 @@ def resumable_run(
         RegistryError: MLflow could not be reached, or refused.
     """
     circumstances = present_circumstances()
-    earlier = None if force else _find_reopenable(config, circumstances, resume)
-    if earlier is None:
-        mark = Mark(config=config, circumstances=circumstances, began=datetime.now(UTC))
-        with training_run(config, name=name, tags=tags, during=partial(marked_unfinished, mark)) as run:
+    began = datetime.now(UTC)
+    with ExitStack() as held:
+        earlier = None if force else _hold_reopenable(config, circumstances, resume, held)
+        if earlier is None:
+            mark = Mark(config=config, circumstances=circumstances, began=began)
+        else:
+            where = tell_epochs(earlier.epochs, config)
+            logger.info("goes on with run %s, %s", earlier.run_id, where)
+            mark = earlier.mark.model_copy(update={"resumed": earlier.mark.resumed + 1, "began": began})
+            tags = {**tags, "resumed": f"{mark.resumed} x, the last time {where}"}
+        reopened, during = earlier and earlier.run_id, partial(marked_unfinished, mark)
+        with training_run(config, name=name, tags=tags, reopened=reopened, during=during) as run:
             yield run
-        return
-    where = tell_epochs(earlier.epochs, config)
-    logger.info("goes on with run %s, %s", earlier.run_id, where)
-    mark = earlier.mark.model_copy(update={"resumed": earlier.mark.resumed + 1})
-    tags = {**tags, "resumed": f"{mark.resumed} x, the last time {where}"}
-    during = partial(marked_unfinished, mark)
-    # Held from here on: a run that is RUNNING again, and whose folder nobody holds, counts as killed.
-    with (
-        in_use(earlier.folder),
-        training_run(config, name=name, tags=tags, reopened=earlier.run_id, during=during) as run,
-    ):
-        yield run
 
 
-def _find_reopenable(config: Config, circumstances: Mapping[str, str], resume: bool) -> Unfinished | None:
+def _hold_reopenable(config: Config, circumstances: Mapping[str, str], resume: bool, held: ExitStack) -> Unfinished | None:
+    """Return a training to go on with, its folder in use from then on: else, once it is RUNNING, it would count as killed."""
     why = "it ended, or another process goes on with it"
-    for found in matching_unfinished(config, circumstances):
-        standing = find_standing(found.run_id)
-        if standing is Standing.CAN_GO_ON:
-            return found
-        why = f"run {found.run_id} {standing.value} {shown_tracking_uri()}"
-        logger.warning("a training of this configuration was cut off, but %s", why)
-        if standing is not Standing.UNKNOWN:  # which another store may well know
-            forget(found)
+    with recovering():
+        for found in matching_unfinished(config, circumstances):
+            standing = find_standing(found.run_id)
+            why = f"run {found.run_id} {standing.value} {shown_tracking_uri()}"
+            try:
+                if standing is Standing.CAN_GO_ON:
+                    held.enter_context(in_use(found.folder))
+                    require_readable(found.folder)
+                    return found
+            except FileNotFoundError:
+                why = f"the folder of run {found.run_id} was removed"
+            except JournalError as damaged:
+                why = str(damaged)
+            logger.warning("a training of this configuration was cut off, but %s", why)
+            if standing is not Standing.UNKNOWN:  # which another store may well know
+                forget(found)
     if resume:
         raise InputError(f"there is nothing to go on with: {why}; `reprise train` without --resume begins anew")
     return None

@@ -26,6 +26,7 @@ from mlflow.utils.mlflow_tags import (  # noqa: TID251
 )
 
 from configs.loading import flatten
+from configs.one_line import without_credentials
 from configs.schema import Config, TrackingConfig
 from tasks.circumstances import read_circumstances
 from tasks.delivery import Delivery, milliseconds_now
@@ -149,7 +150,7 @@ def training_run(
                 client.set_terminated(run_id, RunStatus.to_string(RunStatus.FINISHED))
         except BaseException as error:
             failed = isinstance(error, Exception) and not isinstance(error, TrialPruned)
-            _end_otherwise(client, run_id, delivery, "FAILED" if failed else "KILLED", f"{type(error).__name__}: {error}")
+            _end_otherwise(client, run_id, delivery, "FAILED" if failed else "KILLED", _tell_error(error))
             raise
 
 
@@ -209,6 +210,10 @@ def _end_otherwise(
         end_run(client, run_id, status, error)
     except RegistryError as unreachable:  # must not hide what went wrong first
         logger.error("run %s could not be ended as %s: %s", run_id, status, unreachable)
+
+
+def _tell_error(error: BaseException) -> str:
+    return without_credentials(f"{type(error).__name__}: {error}")
 
 
 def find_standing(run_id: str) -> Standing:

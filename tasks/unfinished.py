@@ -23,7 +23,7 @@ from tasks.errors import (
 )
 from tasks.handles import Handle, Reviews, TrackedRun
 from tasks.ingestion.source import source_digest
-from tasks.results import RUNS, UNFINISHED
+from tasks.results import RUNS, UNFINISHED, recovering
 from tasks.training.checkpoints import CHECKPOINTS, newest_epoch
 from tasks.workspace import home, is_in_use, write_whole
 
@@ -39,7 +39,8 @@ logger = logging.getLogger("reprise.unfinished")
 class Mark(Handle):
     """What a run must be given again to end as it would have: its configuration, its circumstances, and its source.
 
-    `source_sha256` is None until the source has been read; `resumed` counts how often the run was gone on with.
+    `began` is when it was started last, `resumed` how often it was gone on with; `source_sha256` is None until the source has
+    been read.
     """
 
     config: Config
@@ -73,7 +74,8 @@ def present_circumstances() -> dict[str, str]:
 
 def list_unfinished() -> list[Unfinished]:
     """Return the workspace's trainings that were cut off, newest first."""
-    found = [_read(path.parent) for path in (home() / RUNS).glob(f"*/{UNFINISHED}")]
+    with recovering():  # which holds their folders in use for a while
+        found = [_read(path.parent) for path in (home() / RUNS).glob(f"*/{UNFINISHED}")]
     return sorted((one for one in found if one is not None), key=lambda one: one.mark.began, reverse=True)
 
 

@@ -20,13 +20,9 @@ def pytest_configure(config):
 def pytest_collection_modifyitems(items):
     """Tests that start processes and servers come first, so that no worker is left with a long one at the end."""
     items.sort(key=lambda item: item.path.parent.name not in ("integration", "flows", "faults"))
-
-
-@pytest.fixture(autouse=True)
-def _fault_of_the_table(request, record_property):
-    """The fault that the mark `fault` names goes into the test's report, for `pytest_terminal_summary`."""
-    if mark := request.node.get_closest_marker("fault"):
-        record_property("fault", mark.args[0])
+    for item in items:
+        if mark := item.get_closest_marker("fault"):  # for `pytest_terminal_summary`
+            item.user_properties.append(("fault", mark.args[0]))
 
 
 @pytest.fixture
@@ -42,19 +38,20 @@ def tries(record_property):
 def pytest_terminal_summary(terminalreporter):
     """Print what became of each fault that was injected."""
     counts = {}
-    for report in (report for kind in ("passed", "failed") for report in terminalreporter.stats.get(kind, [])):
+    kinds = ("passed", "failed", "error", "skipped")
+    for report in (report for kind in kinds for report in terminalreporter.stats.get(kind, [])):
         told = dict(report.user_properties)
-        if "fault" in told and (report.when == "call" or report.failed):
-            injected, survived = told.get("tries", (1, int(report.passed)))
-            before = counts.get(told["fault"], (0, 0))
-            counts[told["fault"]] = (before[0] + injected, before[1] + survived)
+        if "fault" in told and (report.when == "call" or not report.passed):
+            injected, survived = (0, 0) if report.skipped else told.get("tries", (1, int(report.passed)))
+            before = counts.get(told["fault"], (0, 0, 0))
+            counts[told["fault"]] = (before[0] + injected, before[1] + survived, before[2] + report.skipped)
     if not counts:
         return
     width = max(map(len, counts))
     terminalreporter.section("faults")
-    terminalreporter.line(f"{'fault':<{width}}  tries  survived  lost")
-    for fault, (injected, survived) in sorted(counts.items()):
-        terminalreporter.line(f"{fault:<{width}}  {injected:>5}  {survived:>8}  {injected - survived:>4}")
+    terminalreporter.line(f"{'fault':<{width}}  tries  survived  lost  tests skipped")
+    for fault, (injected, survived, skipped) in sorted(counts.items()):
+        terminalreporter.line(f"{fault:<{width}}  {injected:>5}  {survived:>8}  {injected - survived:>4}  {skipped:>13}")
 
 
 @pytest.fixture(autouse=True)

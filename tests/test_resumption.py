@@ -5,9 +5,11 @@ import pytest
 
 from configs.loading import check_config, override, read_config
 from tasks.errors import InputError
+from tasks.journal import JOURNAL
 from tasks.mlflow_store import connect
 from tasks.resumption import resumable_run
 from tasks.tracking import run_folder
+from tasks.unfinished import require_unfinished
 
 
 @pytest.fixture
@@ -78,6 +80,23 @@ def test_a_run_of_another_store_is_left_alone_and_goes_on_there(cut_off, config,
     assert f"run {cut_off} is not known to MLflow" in caplog.text
     monkeypatch.delenv("MLFLOW_TRACKING_URI")
     assert start(config, resume=True).run_id == cut_off
+
+
+def test_a_run_whose_journal_is_damaged_is_told_of_and_a_new_one_begun(cut_off, config, caplog):
+    journal = run_folder(cut_off) / JOURNAL
+    journal.write_bytes(b"{}\n" + journal.read_bytes())
+    assert start(config).run_id != cut_off
+    assert f"was cut off, but {journal} cannot be read: line 1: no entry" in caplog.text
+
+
+def test_of_two_that_were_cut_off_the_one_that_was_started_last_goes_on(cut_off, config):
+    other = check_config(override(config.model_dump(), ["training.seed=5"]), "other")
+    with pytest.raises(KeyboardInterrupt), resumable_run(other, name="other", tags={}):
+        raise KeyboardInterrupt
+    assert require_unfinished(None) == other
+    with pytest.raises(KeyboardInterrupt), resumable_run(config, name="again", tags={}):
+        raise KeyboardInterrupt
+    assert require_unfinished(None) == config
 
 
 def test_a_run_that_had_finished_when_its_process_was_killed_is_over(cut_off, config):

@@ -1,4 +1,6 @@
 import socket
+import time
+from pathlib import Path
 
 import mlflow
 import pytest
@@ -6,6 +8,7 @@ import pytest
 from configs.loading import check_config, read_config
 from tasks.circumstances import read_circumstances
 from tasks.errors import RegistryError, TrainingDiverged
+from tasks.journal import JOURNAL
 from tasks.recording import log_epoch
 from tasks.registration.versions import find_version, list_versions, read_aliases
 from tasks.tracking import training_run
@@ -53,11 +56,11 @@ def test_a_run_that_dies_says_so_and_of_what(embedded_mlflow, config, error, sta
 
 @pytest.mark.parametrize("wanted", [True, False])
 def test_system_metrics_follow_their_key(embedded_mlflow, config, wanted):
-    import time
-
     settings = config.tracking.model_copy(update={"system_metrics": wanted})
-    with training_run(config.model_copy(update={"tracking": settings}), name="x", tags={}):
-        time.sleep(1.5)
+    with training_run(config.model_copy(update={"tracking": settings}), name="x", tags={}) as run:
+        until = time.monotonic() + (60 if wanted else 1.5)
+        while "system/" not in (Path(run.folder) / JOURNAL).read_text() and time.monotonic() < until:
+            time.sleep(0.05)
     assert any(name.startswith("system/") for name in only_run().data.metrics) is wanted
 
 

@@ -64,7 +64,7 @@ def read_model_tags(name: str) -> dict[str, str]:
 def create_version(
     name: str, run: TrackedRun, *, model_id: str, model_uri: str, weights_sha256: str, tags: Mapping[str, str]
 ) -> ModelVersion:
-    """Register a logged model as the next version of `name`.
+    """Register a logged model as the next version of `name`, its run's only one.
 
     Raises:
         RegistryError: MLflow could not be reached, or refused.
@@ -73,6 +73,10 @@ def create_version(
     client = connect()
     with reaching_mlflow():
         created = client.create_model_version(name, source=model_uri, run_id=run.run_id, tags=dict(tags), model_id=model_id)
+        # MLflow's client asks again where an answer was lost, and the server has then made one for each time.
+        for other in _versions_of(name, run):
+            if other.version != created.version:
+                client.delete_model_version(name, other.version)
     return _model_version(name, str(created.version), run, weights_sha256)
 
 
@@ -82,13 +86,16 @@ def find_version_of(name: str, run: TrackedRun) -> ModelVersion | None:
     Raises:
         RegistryError: MLflow could not be reached, or refused.
     """
-    client = connect()
     with reaching_mlflow():
-        found = [one for one in every_page(client.search_model_versions, f"run_id='{run.run_id}'") if one.name == name]
+        found = _versions_of(name, run)
     if not found:
         return None
     first = min(found, key=lambda one: int(one.version))
     return _model_version(name, str(first.version), run, first.tags.get("weights_sha256", ""))
+
+
+def _versions_of(name: str, run: TrackedRun) -> list[Any]:
+    return [one for one in every_page(connect().search_model_versions, f"run_id='{run.run_id}'") if one.name == name]
 
 
 def make_challenger(version: ModelVersion) -> None:

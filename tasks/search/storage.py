@@ -2,7 +2,6 @@
 
 import hashlib
 import os
-import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -14,6 +13,7 @@ from optuna.storages import BaseStorage, JournalStorage, RDBStorage
 from optuna.storages.journal import JournalFileBackend, JournalFileSymlinkLock
 from sqlalchemy.exc import ArgumentError, SQLAlchemyError
 
+from configs.one_line import without_credentials
 from configs.sweep import SweepConfig
 from tasks.disk_space import tell_full_disk
 from tasks.errors import ConfigError, DiskFull, InputError, RepriseError
@@ -35,8 +35,8 @@ def reaching_storage(sweep: SweepConfig) -> Iterator[None]:
     except (SQLAlchemyError, StorageInternalError, OSError) as error:
         if (told := tell_full_disk(error, studies_folder(), f"sweep {sweep.name} in")) is not None:
             raise DiskFull(told) from error
-        first_line = re.sub(r"://[^/@\s]*@", "://", str(error).strip().split("\n", 1)[0])
-        raise RepriseError(f"storage of sweep {sweep.name}: {first_line}") from error
+        first_line = str(error).strip().split("\n", 1)[0]
+        raise RepriseError(without_credentials(f"storage of sweep {sweep.name}: {first_line}")) from error
 
 
 def open_storage(sweep: SweepConfig) -> BaseStorage:

@@ -185,9 +185,10 @@ def test_killed_at_ten_random_points_it_always_ends_as_if_it_had_not_been(make_w
             point = {"after_line": choose.choice(lines), "after_seconds": choose.uniform(0, 0.5)}
         killed = start_and_kill(workplace, ending, **point)
         sys.stdout.write(f"{ending.name} at {point}: {killed.output.splitlines()[-1:]}\n")
-        if killed.run_id is None:  # it had not begun its run, or had ended it
-            if not has_finished(workplace):
-                workplace.run("train", "--config", "fault.yaml")
+        if has_finished(workplace):
+            pass
+        elif killed.run_id is None:  # it had not begun its run
+            workplace.run("train", "--config", "fault.yaml")
         else:
             go_on(workplace, killed, resume=attempt % 4 < 2)
         require_same(read_outcome(workplace), outcome)

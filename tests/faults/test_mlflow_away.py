@@ -15,6 +15,8 @@ from tasks.errors import RegistryError
 from tasks.journal import DELIVERED, JOURNAL, Datasets, Files, RecordedDataset
 from tasks.mlflow_store import connect
 from tasks.recording import log_epoch, log_result
+from tasks.registration.ledger import ensure_ledger
+from tasks.registration.versions import create_version
 from tasks.resumption import resumable_run
 from tasks.tracking import delivery_of, run_folder, settle, training_run
 from tests.mlflow_server import Server, faulty_proxy
@@ -141,6 +143,28 @@ def test_a_server_that_errs_or_is_slow_for_a_while(proxy, caplog, status, delay,
     assert ("the run goes on" in caplog.text) is bool(status)
 
 
+def test_on_a_slow_server_what_is_recorded_meanwhile_is_not_waited_for(proxy):
+    often = configured("tracking.system_metrics=true", "tracking.system_metrics_seconds=0.5")
+    with training_run(often, name="slow", tags={}) as run:
+        settle(run.run_id, 60)
+        proxy.delay = 1.0
+        record_epochs(run, count=3)
+        settle(run.run_id, 30)
+        assert [step for name, step, *_ in delivered(run.run_id) if name == "train/loss"] == [1, 2, 3]
+        proxy.delay = 0.0
+
+
+def test_a_version_whose_registration_was_not_answered_is_there_once(proxy, monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "2")
+    ensure_ledger("unanswered")
+    with training_run(configured(), name="unanswered", tags={}) as run:
+        settle(run.run_id, 60)
+        proxy.lost = 1
+        version = create_version("unanswered", run, model_id="", model_uri="s3://none/none", weights_sha256="0", tags={})
+    assert proxy.lost == 0
+    assert [one.version for one in mlflow.MlflowClient().search_model_versions("name='unanswered'")] == [version.version]
+
+
 def test_what_a_server_took_without_saying_so_is_there_once(proxy):
     with training_run(configured(), name="lost answers", tags={}) as run:
         settle(run.run_id, 60)
@@ -174,7 +198,7 @@ def test_what_mlflow_refuses_for_good_ends_the_run_and_is_told(proxy, caplog):
     def train():
         with training_run(configured(), name="refused", tags={}) as run:
             begun.append(run.run_id)
-            log_result(run, tags={"x" * 300: "too long a name"})
+            log_result(run, figures={"kept": 1.0}, tags={"x" * 300: "too long a name"})
             settle(run.run_id, 60)
 
     with pytest.raises(RegistryError, match="exceed") as told:
@@ -184,6 +208,7 @@ def test_what_mlflow_refuses_for_good_ends_the_run_and_is_told(proxy, caplog):
     for _ in range(2):
         end_abandoned_runs()
     assert caplog.text.count("a part of what it recorded is given up") == 1
+    assert mlflow.get_run(begun[0]).data.metrics["kept"] == 1.0
 
 
 def test_a_file_that_is_gone_before_it_was_delivered_is_told(proxy, tmp_path):

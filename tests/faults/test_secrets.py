@@ -133,6 +133,7 @@ def test_credentials_leave_an_address_for_the_variables_that_libraries_read(monk
     "text",
     [
         "postgresql+psycopg://a:SECRET@host/mlflow",
+        "at postgresql://a:pass/SECRET@host/mlflow there is",
         "at http://a:SECRET@host:5000/api and http://SECRET@host",
         "'https://host/x.csv?sig=SECRET&b=1'",
         "s3://key:SECRET@bucket",
