@@ -4,7 +4,7 @@
 
 The training stage of `configs/imdb.yaml` on real IMDB, within a run of an embedded MLflow store, takes turns in one process
 with the same training that tells nobody. What a run records at its start is delivered before, as it is in a whole run.
-Seconds are those of the fit, callbacks included, by the clock and of the processor (all threads of the process); a ratio is that
+Seconds are those of the fit, callbacks included, by the clock and of the processor (all its threads); a ratio is that
 of the medians. On a machine that others use, the processor's is the one to trust.
 """
 
