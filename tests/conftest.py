@@ -97,6 +97,19 @@ def embedded_mlflow(migrated_store, tmp_path, monkeypatch):
     return tmp_path / "mlruns"
 
 
+@pytest.fixture(scope="module")
+def server(tmp_path_factory, migrated_store):
+    """A real MLflow server on a store of its own, which a test may stop and start again."""
+    from tests.mlflow_server import Server
+
+    folder = tmp_path_factory.mktemp("server")
+    shutil.copy(migrated_store, folder / "mlflow.db")
+    server = Server(folder)
+    server.start()
+    yield server
+    server.stop()
+
+
 @pytest.fixture
 def unreachable_mlflow(monkeypatch):
     """An MLflow server that refuses every connection."""

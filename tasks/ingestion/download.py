@@ -17,7 +17,7 @@ from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_aft
 
 from tasks.disk_space import writing
 from tasks.errors import DownloadError
-from tasks.ingestion.wording import one_line, shorten
+from tasks.ingestion.wording import shorten, tell_error
 from tasks.workspace import home
 
 logger = logging.getLogger("reprise.ingestion")
@@ -209,4 +209,6 @@ def _is_intact(path: Path, digest: str) -> bool:
 def _reason(error: BaseException) -> str:
     if isinstance(error, urllib.error.HTTPError):
         return f"HTTP {error.code} {shorten(' '.join(str(error.reason).split()))}"
-    return one_line(error.reason if isinstance(error, urllib.error.URLError) and isinstance(error.reason, Exception) else error)
+    return tell_error(
+        error.reason if isinstance(error, urllib.error.URLError) and isinstance(error.reason, Exception) else error
+    )

@@ -15,7 +15,7 @@ from tasks.ingestion.corpus import Corpus
 from tasks.ingestion.files import Located, is_file, locate, open_file, parent
 from tasks.ingestion.labels import LabelColumn, name_rows
 from tasks.ingestion.pickled_arrays import RefusedPickleError, read_member
-from tasks.ingestion.wording import list_names, one_line, shorten
+from tasks.ingestion.wording import list_names, shorten, tell_error
 
 WORD_INDEX_NAMES = ("imdb_word_index.json", "word_index.json")
 SPLITS_HELD = ("train", "test")
@@ -103,7 +103,7 @@ def read_word_index(file: Located) -> list[str]:
     try:
         ranks = json.loads(content)
     except (ValueError, RecursionError) as error:
-        raise DataError(f"{file.name} is no word index: not JSON ({one_line(error)})") from error
+        raise DataError(f"{file.name} is no word index: not JSON ({tell_error(error)})") from error
     if not isinstance(ranks, dict) or not ranks or set(map(type, ranks.values())) != {int}:
         raise DataError(f"{file.name} is no word index: not a JSON object of word -> rank")
     words = sorted(ranks, key=ranks.__getitem__)
@@ -143,7 +143,7 @@ def _read_members(file: Located) -> dict[str, Any]:
     except RepriseError:
         raise
     except Exception as error:  # damaged bytes make zipfile, zlib, numpy and pickle raise almost anything
-        raise DataError(f"{file.name} is no readable npz file: {one_line(error)}") from error
+        raise DataError(f"{file.name} is no readable npz file: {tell_error(error)}") from error
 
 
 def _check_names(names: list[str], where: str) -> None:

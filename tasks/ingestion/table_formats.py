@@ -20,7 +20,7 @@ from tasks.ingestion.content import check_unpacked, open_content, open_text
 from tasks.ingestion.files import Located
 from tasks.ingestion.labels import RowsAtFault
 from tasks.ingestion.row_sizes import check_columns, check_rows, iterate_parquet
-from tasks.ingestion.wording import list_names, one_line, shorten
+from tasks.ingestion.wording import list_names, shorten, tell_error
 from tasks.parquet_batches import open_parquet
 from tasks.workspace import home
 
@@ -116,7 +116,7 @@ def _read_names(head: bytes, delimiter: str, where: str) -> list[str]:
     try:
         first = next(filter(None, csv.reader(lines, delimiter=delimiter)), [])
     except csv.Error as error:
-        raise DataError(f"{where} cannot be read: its first row is no row of names ({one_line(error)})") from error
+        raise DataError(f"{where} cannot be read: its first row is no row of names ({tell_error(error)})") from error
     if len(head) == HEADER_BYTES and next(lines, None) is None:
         raise DataError(
             f"{where} cannot be read: its first row, of the columns' names, is longer than {HEADER_BYTES >> 20} MiB"
@@ -197,7 +197,7 @@ def read_objects(stream: BinaryIO, where: str) -> Iterator[tuple[list[bytes], li
         except _RepeatedKeyError as error:
             raise DataError(f"{where} cannot be read: line {number} has the key {error} twice") from error
         except (ValueError, RecursionError) as error:
-            raise DataError(f"{where} cannot be read: line {number} is not JSON ({one_line(error)})") from error
+            raise DataError(f"{where} cannot be read: line {number} is not JSON ({tell_error(error)})") from error
         if not isinstance(row, dict):
             raise DataError(f"{where} cannot be read: line {number} is not a JSON object")
         lines.append(line)
@@ -279,7 +279,7 @@ def _read_parquet(stream: BinaryIO, wanted: list[str] | None, optional: Sequence
             rows += len(batch)
     except (pa.ArrowException, OSError, UnicodeDecodeError) as error:  # the last for names in damaged metadata
         place = f" after row {rows}" if rows else ""
-        raise DataError(f"{where} cannot be read{place}: {one_line(error)}") from error
+        raise DataError(f"{where} cannot be read{place}: {tell_error(error)}") from error
 
 
 def _choose_columns(names: list[str], wanted: list[str] | None, optional: Sequence[str], where: str) -> list[str]:

@@ -2,12 +2,14 @@
 
 from collections.abc import Sequence
 
+from configs.one_line import one_line
+
 NAMES_SHOWN = 20
 
 
-def one_line(error: BaseException, limit: int = 200) -> str:
-    """Return what an exception says, or its type where it says nothing, in one line of at most so many characters."""
-    return shorten(" ".join(str(error).split()) or type(error).__name__, limit)
+def tell_error(error: BaseException) -> str:
+    """Return what an exception says, or its type where it says nothing, in one short line."""
+    return shorten(one_line(str(error)) or type(error).__name__)
 
 
 def shorten(text: str, limit: int = 200) -> str:

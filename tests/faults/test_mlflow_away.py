@@ -3,7 +3,6 @@
 import json
 import logging
 import re
-import shutil
 import time
 
 import mlflow
@@ -19,21 +18,11 @@ from tasks.registration.ledger import ensure_ledger
 from tasks.registration.versions import create_version
 from tasks.resumption import resumable_run
 from tasks.tracking import delivery_of, run_folder, settle, training_run
-from tests.mlflow_server import Server, faulty_proxy
+from tests.mlflow_server import faulty_proxy
 
 FAULT = "MLflow server stopped, slow or in error"
 EPOCHS = 40
 pytestmark = pytest.mark.fault(FAULT)
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory, migrated_store):
-    folder = tmp_path_factory.mktemp("server")
-    shutil.copy(migrated_store, folder / "mlflow.db")
-    server = Server(folder)
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture

@@ -15,21 +15,11 @@ from tasks.registration.ledger import Draft, append_entry, ensure_ledger, read_l
 from tasks.registration.promotion import Base, promote, read_base
 from tasks.registration.verification import find_champion_trouble
 from tasks.registration.versions import read_aliases
-from tests.mlflow_server import Server, faulty_proxy
+from tests.mlflow_server import faulty_proxy
 from tests.registration.small_model import register_small_version, save_small_model
 
 MODEL = "slice-lstm"
 SERVER_FAULT = "MLflow server stopped, slow or in error"
-
-
-@pytest.fixture(scope="module")
-def server(tmp_path_factory, migrated_store):
-    folder = tmp_path_factory.mktemp("server")
-    shutil.copy(migrated_store, folder / "mlflow.db")
-    server = Server(folder)
-    server.start()
-    yield server
-    server.stop()
 
 
 @pytest.fixture(scope="module")
