@@ -50,7 +50,7 @@ from flows.terminal import (
     show_log_lines,
 )
 from tasks.disk_space import find_full_disk, tell_full_disk
-from tasks.errors import InputError, RepriseError
+from tasks.errors import InputError, OrchestrationError, RepriseError
 from tasks.workspace import home
 
 if TYPE_CHECKING:
@@ -155,6 +155,13 @@ def train(
         told = ["stopped", *filter(None, [find_way_on(resolved)])]
         err.print("\n".join(told), soft_wrap=True, markup=False)
         raise
+    except OrchestrationError as error:  # that of Prefect's last request, which came over the one that says how to go on
+        from tasks.unfinished import find_way_on
+
+        way_on = find_way_on(resolved)
+        if way_on is None or way_on in str(error):
+            raise
+        raise OrchestrationError(f"{error}; {way_on}") from error
     print_result(result)
     if report is not None:
         from tasks.report import write_json
