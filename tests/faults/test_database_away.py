@@ -149,6 +149,7 @@ def test_a_restarted_postgresql_costs_a_run_nothing(monkeypatch, tmp_path):
             assert client.get_run(begun.result()).info.status == "FINISHED"
 
 
+@pytest.mark.long
 def test_five_processes_that_use_it_first_at_once_all_succeed(tmp_path, tries):
     code = (
         "import json; from tasks.tracking import connect, ensure_experiment; client = connect();"

@@ -30,6 +30,7 @@ from tests.registration.small_model import register_small_version, save_small_mo
 
 NAME = "slice-lstm"
 deleted = pytest.mark.fault("champion's parts deleted by hand, mlflow gc")
+pytestmark = pytest.mark.long
 
 
 @pytest.fixture(scope="module")
@@ -206,7 +207,6 @@ def test_a_training_in_an_experiment_that_was_deleted_says_so_and_leaves_nothing
 
 
 @deleted
-@pytest.mark.long
 def test_a_rollback_to_a_version_whose_run_is_gone_serves_and_says_what_is_lost(decide, command):  # noqa: F811
     """All runs were in the experiment that was collected."""
     delete_experiment()
@@ -260,7 +260,6 @@ def test_a_ledger_that_is_gone_for_good_closes_the_gate_until_a_person_begins_a_
 
 
 @deleted
-@pytest.mark.long
 def test_a_registered_model_that_was_deleted_begins_anew_only_when_told_so(story, command):  # noqa: F811
     from flows.training import training
 
