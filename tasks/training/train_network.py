@@ -12,7 +12,7 @@ from tasks.training.batches import Rows
 from tasks.training.checkpoints import Checkpoints
 from tasks.training.fitting import FitResult, OnEpoch, fit, make_repeatable
 from tasks.training.lstm import TrimmedNetwork
-from tasks.training.network import build_network, compile_network, summarize
+from tasks.training.network import build_network, compile_network, hash_weights, summarize
 
 logger = logging.getLogger("reprise.training")
 
@@ -55,8 +55,14 @@ def train_network(
     def load(split: Split) -> Rows:
         return Rows(*(np.load(padded.file(f"{name}_{split}.npy"), mmap_mode="r") for name in ("ids", "lengths", "labels")))
 
-    make_repeatable(training)
-    network = build_network(model, vocabulary_size=padded.vocabulary_size, maxlen=padded.maxlen, padding=padding.padding)
+    def build() -> keras.Sequential:
+        make_repeatable(training)
+        return build_network(model, vocabulary_size=padded.vocabulary_size, maxlen=padded.maxlen, padding=padding.padding)
+
+    # Keras draws its initial weights from Python's one generator, which another thread of this process may draw from meanwhile.
+    network = build()
+    while hash_weights(network) != hash_weights(again := build()):
+        network = again
     trimmed = TrimmedNetwork(network, training.shards)
     compile_network(trimmed, training)
     logger.info("%s", summarize(network))
