@@ -154,6 +154,32 @@ def s3_bucket(s3_server, monkeypatch):
     S3FileSystem.clear_instance_cache()
 
 
+@pytest.fixture(scope="module")
+def chromium():
+    """A headless Chromium, Debian's own. Of one module: Playwright's event loop would hinder whoever starts one in this process."""
+    program = shutil.which("chromium") or pytest.skip("no Chromium: apt-get install chromium")
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as playwright:
+        # Chromium's own sandbox does not start for root, nor in most containers; what is opened is ours.
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def page(chromium):
+    """A new tab, 1400 x 900, in a browser context of its own; an error in its console fails the test."""
+    context = chromium.new_context(viewport={"width": 1400, "height": 900}, locale="en-GB", timezone_id="UTC")
+    page = context.new_page()
+    errors = []
+    page.on("console", lambda message: errors.append(message.text) if message.type == "error" else None)
+    page.on("pageerror", lambda error: errors.append(str(error)))
+    yield page
+    context.close()
+    assert errors == []
+
+
 @pytest.fixture(scope="session")
 def prefect_api():
     """A real Prefect API for all flow tests of the session."""
