@@ -4,7 +4,7 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-long faults lint format bench lock audit ui clean
+.PHONY: help setup train test test-long faults lint format docs bench lock audit ui clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
@@ -44,6 +44,9 @@ lint: setup ## ruff, codespell, mypy, hadolint and the schema of compose.yaml, a
 format: setup ## write every file as ruff would have it
 	$(VENV)/bin/ruff check --fix --quiet .
 	$(VENV)/bin/ruff format --quiet .
+
+docs: setup ## write docs/reference anew, from the configuration's schemas and the command's help
+	$(VENV)/bin/python -m tests.documentation.reference
 
 bench: setup ## training and scoring beside Keras, JAX and PyTorch: make bench ARGS="--json bench.json"
 	$(VENV)/bin/python -m tests.benchmarks.speed $(ARGS)

@@ -76,9 +76,7 @@ class MonitoringRequest(Section):
     """What a command's arguments stand for."""
 
     reviews: DataSource
-    """What is compared."""
     monitoring: MonitoringConfig = MonitoringConfig()
-    """From where on it counts as drift."""
 
 
 class Comparison(Section):

@@ -127,10 +127,6 @@ class ScheduleConfig(Section):
     monitoring: MonitoringSchedule = MonitoringSchedule()
     """Compares new reviews with the champion's."""
     sweep: SweepSchedule = SweepSchedule()
-    """Searches for better hyperparameters."""
     recovery: RecoverySchedule = RecoverySchedule()
-    """Ends the records of killed runs."""
     heartbeat: HeartbeatConfig = HeartbeatConfig()
-    """When a run that says nothing more counts as dead."""
     notification: NotificationConfig = NotificationConfig()
-    """Who is told."""

@@ -279,21 +279,13 @@ class Config(Section):
     """One training, whole."""
 
     data: DataConfig
-    """Where the reviews come from, and how they are split."""
     validation: ValidationConfig = ValidationConfig()
-    """What reviews must satisfy."""
     padding: PaddingConfig = PaddingConfig()
-    """How texts become rows of ids."""
     model: ModelConfig = ModelConfig()
-    """The network."""
     training: TrainingConfig = TrainingConfig()
-    """How it is trained."""
     evaluation: EvaluationConfig = EvaluationConfig()
-    """How it is scored."""
     registration: RegistrationConfig = RegistrationConfig()
-    """The registered model, and the gate."""
     tracking: TrackingConfig = TrackingConfig()
-    """The MLflow experiment."""
 
     @property
     def registered_model(self) -> str:
