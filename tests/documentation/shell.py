@@ -99,7 +99,7 @@ class Shell:
     def _prepare(self, text: str) -> str:
         text = text.replace("\\\n", " ")
         for placeholder, there in self._replaced.items():
-            text = re.sub(rf"(?<![\w/.]){re.escape(placeholder)}(?![\w/])", there, text)
+            text = re.sub(rf"(?<![\w/.]){re.escape(placeholder)}(?![\w/.-])", there, text)
         for command, ports in PORTS.items():
             options = " ".join(f"{option} {port}" for option, port in ports.items())
             text = re.sub(rf"({command}\b(?!.*--pool)[^\n]*)", rf"\1 {options}", text)
