@@ -22,8 +22,31 @@ def test_each_command_is_one_that_there_is(page):
     blocks = read_blocks(page)
     subprocess.run(["bash", "-n"], input="\n".join(block.text for block in blocks), text=True, check=True)
     for block in blocks:
-        for words in split_commands(block.text):
-            check_command(words)
+        check_commands(block.text)
+
+
+@pytest.mark.parametrize(
+    ("text", "fault"),
+    [
+        ("reprise nowhere", "No such command 'nowhere'"),
+        ("reprise train --epoch 3", "No such option: --epoch"),
+        ("PREFECT_API_URL=http://x .venv/bin/reprise cache prune", "Missing parameter: older_than"),
+        ("cat reviews.txt | reprise predict --json > scores.json && reprise score in.csv", "Missing parameter: output"),
+        ("reprise ui \\\n  --mlflow-port 0", "greater than or equal to 1"),
+        ('make train ARGS="--epoch 3"', "No such option: --epoch"),
+        ("make nothing", "non-zero exit status 2"),
+        (".venv/bin/python -m tests.benchmarks.nothing", "no module tests.benchmarks.nothing"),
+        ("python - <<'EOF'\nprint()\nEOF\nreprice ui", "reprice is not known"),
+    ],
+)
+def test_a_command_that_there_is_not_is_found(text, fault):
+    with pytest.raises(Exception, match=fault):
+        check_commands(text)
+
+
+def check_commands(text):
+    for words in split_commands(text):
+        check_command(words)
 
 
 def check_command(words):
@@ -42,12 +65,12 @@ def check_command(words):
         case "backup.sh" | "restore.sh":
             assert (ROOT / program).is_file()
         case name:
-            assert name in OTHERS.split()
+            assert name in OTHERS.split(), f"{name} is not known"
 
 
 def parse_reprise(arguments):
     """Have the command itself take the arguments, to the point where it would begin."""
-    arguments = [argument for argument in redirected(arguments) if argument != "--debug"]
+    arguments = [argument for argument in without_redirections(arguments) if argument != "--debug"]
     command = COMMAND
     context = command.make_context("reprise", arguments)
     while getattr(command, "commands", None) and (rest := [*context._protected_args, *context.args]):
@@ -55,20 +78,19 @@ def parse_reprise(arguments):
         context = command.make_context(name, arguments, parent=context)
 
 
-def redirected(arguments):
+def without_redirections(arguments):
     return arguments[: next((place for place, word in enumerate(arguments) if set(word) <= set("<>")), len(arguments))]
 
 
 @cache
 def check_make(*arguments):
     told = subprocess.run(["make", "--dry-run", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
-    for words in split_commands("\n".join(line for line in told.splitlines() if line.startswith(".venv/bin/reprise"))):
-        check_command(words)
+    check_commands("\n".join(line for line in told.splitlines() if line.startswith(".venv/bin/reprise")))
 
 
 def check_python(arguments):
     if arguments[:1] == ["-m"]:
-        assert importlib.util.find_spec(arguments[1])
+        assert importlib.util.find_spec(arguments[1]), f"no module {arguments[1]}"
     else:
         assert arguments[0] == "-"
 
