@@ -42,7 +42,14 @@ class Shell:
         self.clone.mkdir()
         for name in LINKED:
             (self.clone / name).symlink_to(ROOT / name)
-        self._environment = {**os.environ, "PYTHONPATH": str(ROOT), "COLUMNS": "200", "TERM": "dumb", **variables}
+        self._environment = {
+            **os.environ,
+            "PYTHONPATH": str(ROOT),
+            "COLUMNS": "200",
+            "TERM": "dumb",
+            "HOME": str(folder),
+            **variables,
+        }
         for name in ("REPRISE_HOME", "MLFLOW_TRACKING_URI", "PREFECT_API_URL", "PREFECT_HOME"):
             self._environment.pop(name, None)
         self._ports = {port: free_port() for port in (5000, 4200, 8000)}

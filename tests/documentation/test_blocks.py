@@ -1,5 +1,6 @@
 """The command blocks of the pages, run as a reader runs them: from the top of a page, in a folder of its own."""
 
+import shutil
 from pathlib import Path
 
 import pytest
@@ -26,6 +27,8 @@ REPLACED = {
 
 
 def test_the_tutorial_and_then_the_readme(tmp_path):
+    if shutil.which("curl") is None:
+        pytest.skip("no curl: apt-get install curl")
     shell = Shell(tmp_path, variables=OFFLINE, replaced={})
     shell.run_page(STORY[0])
     tutorial = tmp_path / "reprise-tutorial"

@@ -14,7 +14,10 @@ from tests.documentation.pages import PAGES, ROOT, read_anchors, read_blocks, re
 
 COMMAND = get_command(app)
 # Programs that are not of this project; what a test does not run of them, nothing checks.
-OTHERS = "cat cd chmod cp curl docker echo export git head kill ls mkdir mlflow prefect printf read sleep tail wc $EDITOR"
+OTHERS = "cat cd chmod cp curl docker echo export git head jq kill ls mkdir mlflow prefect printf read sleep tail wc $EDITOR"
+
+# Options that act as soon as they are read: on the shell's configuration, say.
+ACTING = {"--help", "-h", "--install-completion", "--show-completion"}
 
 
 @pytest.mark.parametrize("page", PAGES, ids=str)
@@ -71,6 +74,9 @@ def check_command(words):
 def parse_reprise(arguments):
     """Have the command itself take the arguments, to the point where it would begin."""
     arguments = [argument for argument in without_redirections(arguments) if argument != "--debug"]
+    if set(arguments) & ACTING:
+        assert all(word in ACTING or word in COMMAND.commands for word in arguments), f"no command {arguments}"
+        return
     command = COMMAND
     context = command.make_context("reprise", arguments)
     while getattr(command, "commands", None) and (rest := [*context._protected_args, *context.args]):
