@@ -93,7 +93,6 @@ def fit(
 
 
 def _restore(network: TrimmedNetwork, start: Checkpoint) -> None:
-    network.optimizer.build(network.trainable_variables)
     for variables, values in ((network.variables, start.network), (network.optimizer.variables, start.optimizer)):
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)

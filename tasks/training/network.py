@@ -38,10 +38,12 @@ def compile_network(network: keras.Model, training: TrainingConfig) -> None:
     network.compile(
         optimizer=keras.optimizers.Adam(training.learning_rate),
         loss=keras.losses.BinaryCrossentropy(),
-        metrics=["accuracy"],
+        metrics=[keras.metrics.BinaryAccuracy(name="accuracy")],
         run_eagerly=not training.compiled,
         steps_per_execution=STEPS_AT_ONCE if training.compiled else 1,
     )
+    # With a variable that is first made in a step, as those of a metric given by name are too, TensorFlow traces it twice.
+    network.optimizer.build(network.trainable_variables)
 
 
 def summarize(network: keras.Model) -> str:

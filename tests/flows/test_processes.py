@@ -64,7 +64,7 @@ def stop(training, ending, store):
     assert store.search_runs([experiment.experiment_id], max_results=1)[0].info.status == "KILLED"
 
 
-def test_from_a_stopped_training_to_predictions_and_an_empty_cache(start, store, command, tmp_path):
+def test_from_a_stopped_training_to_predictions_and_an_empty_cache(start, store, prefect_api, command, tmp_path):
     training = start(*ENDLESS)
     read_to_second_epoch(training)
     kept = command("cache", "prune", "--older-than", "0h").stdout
@@ -73,18 +73,18 @@ def test_from_a_stopped_training_to_predictions_and_an_empty_cache(start, store,
         assert f"Kept, since a running training uses it: {name} " in kept
     stop(training, signal.SIGTERM, store)
 
-    report = check_training(start, tmp_path / "run.json")
+    report = check_training(start, command, tmp_path / "run.json")
     assert report["reused"] == CACHED
     check_commands(command)
     check_prediction(start, command)
-    check_reproduction(start, store, report)
+    check_reproduction(command, store, report)
 
     pruned = json.loads(command("cache", "prune", "--older-than", "0h", "--json").stdout)
     assert sorted(one["group"] for one in pruned["removed"]) == sorted([*CACHED, *["runs"] * 3])
     assert pruned["in_use"] == []
 
 
-def check_training(start, path):
+def check_training(start, command, path):
     output, errors = finish(start("train", "--config", "sample", "--set", "training.epochs=2", "--report", path))
     lines = output.strip().splitlines()
     assert lines[0] == lines[-1] == "Data: the generated sample."
@@ -94,7 +94,7 @@ def check_training(start, path):
     assert (report["model"], report["version"], report["alias"]) == ("sample-lstm", "1", "champion")
     assert " predict --model sample-lstm --version 1" in output
     assert "absl" not in errors
-    shown = json.loads(finish(start("show", "champion", "--json"))[0])
+    shown = json.loads(command("show", "champion", "--json").stdout)
     assert shown["tags"]["weights_sha256"] == report["weights_sha256"]
     return report
 
@@ -115,10 +115,11 @@ def check_prediction(start, command):
     assert "probability" in command("predict", "A wonderful film.").stdout
 
 
-def check_reproduction(start, store, report):
-    """One shows both: the weights are those of the training again, and another digest in the registry exits 1."""
+def check_reproduction(command, store, report):
+    """One shows both: the weights are those of the other process again, and another digest in the registry exits 1."""
     store.set_model_version_tag("sample-lstm", "1", "weights_sha256", "other")
-    output, _ = finish(start("reproduce", "champion", "--json"), code=1)
-    answer = json.loads(output)
+    reproduced = command("reproduce", "champion", "--json")
+    assert reproduced.code == 1
+    answer = json.loads(reproduced.stdout)
     assert (answer["weights_sha256"], answer["expected_sha256"]) == (report["weights_sha256"], "other")
     assert answer["differs"] == "nothing that was recorded differs"

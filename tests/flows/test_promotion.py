@@ -367,8 +367,8 @@ def delete_training_texts():
     ids=["file", "file and tags", "digest", "training texts", "alias"],
 )
 def test_verify_finds(at, damage, subject, told):
+    """What is not damaged is in order: `test_verify_and_models_tell_what_is_wrong` shows it."""
     at("second")
-    assert {finding.trouble for finding in verify_model(NAME)} == {None}
     damage()
     found = {finding.subject: finding.trouble for finding in verify_model(NAME) if finding.trouble}
     # What is wrong with the champion is wrong with both.
