@@ -45,8 +45,8 @@ def baseline_lines(comparison: BaselineComparison, metrics: Mapping[str, float])
         "",
         *table(["on the gate rows", "LSTM", "linear model"], figures),
         "",
-        f"The linear model: logistic regression on {comparison.ngrams:,} words and word pairs of {learnt} train reviews, by their "
-        "naive Bayes log-count ratios. The gate does not ask for it.",
+        f"The linear model: logistic regression on {comparison.ngrams:,} words and word pairs of {learnt} train reviews, "
+        "by their naive Bayes log-count ratios. The gate does not ask for it.",
     ]
 
 
