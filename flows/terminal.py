@@ -106,6 +106,7 @@ def describe_prediction(prediction: Mapping[str, Any]) -> tuple[str, str]:
 
 def print_result(result: "RunResult") -> None:
     """Print what a training run brought forth, and the two commands to go on with."""
+    from tasks.baseline_report import tell_gain
     from tasks.titles import METRIC_TITLES
 
     confidence = f"{result.evaluation.confidence:.0%} interval"
@@ -119,6 +120,9 @@ def print_result(result: "RunResult") -> None:
         ["metric", "value", confidence],
         rows,
     )
+    baseline = result.evaluation.baseline
+    told = escape(tell_gain(baseline))
+    out.print(f"[yellow]{told}[/]" if baseline.accuracy.gain.high < 0 else told, soft_wrap=True)
     out.print(f"[bold]{result.decision.outcome}[/]: {escape(result.decision.reason)}", soft_wrap=True)
     out.print(f"MLflow run {result.run.run_id}" + (f": {result.run.url}" if result.run.url else ""), soft_wrap=True)
     out.print("Next:")

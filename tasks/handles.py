@@ -128,6 +128,49 @@ class Slice(Handle):
     accuracy: Interval
 
 
+class Baseline(StageOutput):
+    """A linear model's scores of the gate rows, which depend on the reviews alone.
+
+    `predictions.parquet` holds row int64, label int8 and probability float32, one row per gate row. The model learnt the
+    weights of `ngrams` words and word pairs from `learnt_rows` of the `train_rows`: all of them, unless they are very many.
+    """
+
+    rows: int
+    train_rows: int
+    learnt_rows: int
+    ngrams: int
+
+
+class PairedAccuracy(Handle):
+    """Accuracy of a challenger and a champion on the same rows, named for the slice or "all".
+
+    `gain` is the challenger's accuracy less the champion's; `only_challenger` and `only_champion` count the rows that one of
+    them alone has right.
+    """
+
+    name: str
+    rows: int
+    challenger: float
+    champion: float
+    only_challenger: int
+    only_champion: int
+    gain: Interval
+
+
+class BaselineComparison(Handle):
+    """A trained network beside the linear model, on the same gate rows.
+
+    `metrics` holds the linear model's accuracy, roc_auc and loss. In `accuracy` the network is the challenger, and the linear
+    model stands in the champion's place. The rest is as in `Baseline`.
+    """
+
+    metrics: dict[str, float]
+    accuracy: PairedAccuracy
+    train_rows: int
+    learnt_rows: int
+    ngrams: int
+
+
 class Evaluation(StageOutput):
     """Scores of the test split, with `mistakes.parquet` and `figures/`.
 
@@ -140,6 +183,7 @@ class Evaluation(StageOutput):
     metrics: dict[str, Interval]
     slices: tuple[Slice, ...]
     confusion: tuple[tuple[int, int], tuple[int, int]]
+    baseline: BaselineComparison
 
 
 class ModelVersion(Handle):
@@ -180,22 +224,6 @@ class NewReviews(StageOutput):
     available: int
     rows: int
     labelled: bool
-
-
-class PairedAccuracy(Handle):
-    """Accuracy of a challenger and a champion on the same rows, named for the slice or "all".
-
-    `gain` is the challenger's accuracy less the champion's; `only_challenger` and `only_champion` count the rows that one of
-    them alone has right.
-    """
-
-    name: str
-    rows: int
-    challenger: float
-    champion: float
-    only_challenger: int
-    only_champion: int
-    gain: Interval
 
 
 class Standing(Handle):

@@ -31,7 +31,7 @@ from tasks.registration.promotion import Base
 from tasks.registration.reference import log_reference
 from tasks.registration.sealing import keep_sealed
 from tasks.registration.training_texts import log_training_texts
-from tasks.registration.versions import create_version, find_version_of, make_challenger
+from tasks.registration.versions import BASELINE_TAG, create_version, find_version_of, make_challenger
 from tasks.report import RunResult, headline, write_card, write_report
 from tasks.stage import stage
 from tasks.tracking import settle
@@ -113,6 +113,7 @@ def _register_anew(
         "dataset.sha256": reviews.sha256,
         "dataset": reviews.dataset,
         "gate.sha256": gate_rows.sha256,
+        BASELINE_TAG: evaluation.baseline.model_dump_json(),
         "load_check.difference": f"{difference:.3g}",
         "load_check.load_seconds": f"{found.load_seconds:.3f}",
         "load_check.predict_seconds": f"{found.predict_seconds:.3f}",

@@ -10,7 +10,7 @@ import mlflow
 import psutil
 import pytest
 
-CACHED = ["ingestion", "validation", "padding", "padding validation", "gate rows"]
+CACHED = ["ingestion", "validation", "padding", "padding validation", "gate rows", "baseline"]
 ENDLESS = ("train", "--config", "sample", "--set", "training.epochs=1000")
 
 

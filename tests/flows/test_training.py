@@ -9,13 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from flows.terminal import print_result
+from tasks.baseline_report import tell_gain
 from tasks.errors import TrainingDiverged, ValidationFailed
 from tasks.registration.model_files import verified_model
+from tasks.registration.pages import read_record
 from tasks.registration.versions import find_version, list_versions, read_aliases
 from tasks.report import write_json
+from tasks.version_page import record_as_json
 from tasks.workspace import home, sha256_of_file
 
-CACHED = ["ingestion", "validation", "padding", "padding validation", "gate rows"]
+CACHED = ["ingestion", "validation", "padding", "padding validation", "gate rows", "baseline"]
 RECORDED = [*CACHED, "training", "evaluation", "reference", "registration", "decision"]
 STAGES = [*RECORDED, "pages"]
 
@@ -50,7 +54,7 @@ def prefect_states(result):
     pytest.fail(f"the Prefect API never showed {len(STAGES)} ended tasks")
 
 
-def test_runs_one_after_another(run, real_slice, configure, caplog, tmp_path):
+def test_runs_one_after_another(run, real_slice, configure, caplog, capsys, tmp_path):
     """All in one test, for the sake of few trainings: what is reused, what is decided, and what is recorded of it."""
     path = tmp_path / "reviews.csv"
     path.write_bytes(real_slice.read_bytes())
@@ -80,7 +84,7 @@ def test_runs_one_after_another(run, real_slice, configure, caplog, tmp_path):
 
     forced.padded.file("ids_train.npy").write_bytes(b"damaged")
     mended = run(path=path)
-    assert reused(mended) == ["ingestion", "validation", "padding validation", "gate rows"]
+    assert reused(mended) == ["ingestion", "validation", "padding validation", "gate rows", "baseline"]
     assert mended.padded.sha256 == first.padded.sha256
     assert mended.model.sha256 == first.model.sha256
     assert (len(other.model.history["loss"]), len(mended.model.history["loss"])) == (1, 2)
@@ -102,11 +106,36 @@ def test_runs_one_after_another(run, real_slice, configure, caplog, tmp_path):
         "weights_sha256",
     } <= set(report)
     assert report["dataset"]["sha256"] == first.reviews.sha256
+    check_what_is_told_of_the_linear_model(first, report, capsys)
 
     registered = list_versions()
     check_a_diverging_run(run, path, caplog)
     check_unfit_reviews(run, path)
     assert list_versions() == registered
+
+
+def check_what_is_told_of_the_linear_model(result, report, capsys):
+    """In the run, on the version's page, on the card, in both reports and at the command's end."""
+    beside = result.evaluation.baseline
+    told = tell_gain(beside)
+    assert report["baseline"]["sentence"] == told
+    assert report["baseline"]["gain"] == beside.accuracy.gain.model_dump()
+    assert report["baseline"]["train_rows"] == report["baseline"]["learnt_rows"] == 480
+    assert beside.accuracy.challenger == result.evaluation.metrics["accuracy"].value
+    assert beside.accuracy.rows == result.evaluation.rows
+    metrics = mlflow.get_run(result.run.run_id).data.metrics
+    assert {name: metrics[f"baseline/{name}"] for name in ("accuracy", "roc_auc", "loss")} == beside.metrics
+    gain = beside.accuracy.gain
+    assert [metrics[f"baseline/{name}"] for name in ("gain", "gain_low", "gain_high")] == [gain.value, gain.low, gain.high]
+    details = find_version("slice-lstm", "2")
+    record = read_record("slice-lstm", "2")
+    assert record.baseline == beside
+    assert json.loads(json.dumps(record_as_json(record)))["baseline"]["ngrams"] == beside.ngrams
+    artifacts = mlflow.get_run(result.run.run_id).info.artifact_uri
+    written = [mlflow.artifacts.load_text(f"{artifacts}/{name}") for name in ("report.md", "card.md")]
+    assert all(told in page for page in [*written, details.description])
+    print_result(result)
+    assert told in capsys.readouterr().out
 
 
 def check_a_diverging_run(run, path, caplog):
