@@ -71,7 +71,7 @@ def fit_ngrams(ids: Ids, lengths: npt.NDArray[Any], labels: Labels, *, longest: 
 
     if not len(counted.labels) or not kept.any():
         raise DataError(
-            f"no word of the vocabulary stands in {MIN_TEXTS} of {len(lengths)} train reviews: no n-gram tells anything"
+            f"no word of the vocabulary stands in {MIN_TEXTS} of {len(lengths)} train reviews: n-grams tell nothing"
         )
     figures = NgramFigures(np.zeros(found.shape, np.float16), np.zeros(len(lengths), np.float32))
     fold = np.random.default_rng(0).permutation(len(lengths)) % FOLDS
@@ -82,8 +82,9 @@ def fit_ngrams(ids: Ids, lengths: npt.NDArray[Any], labels: Labels, *, longest: 
         figures.logits[fold == part] = counted.presence[fold == part] @ weights + intercept
 
     log_ratios, weights, intercept = _fit(counted)
-    ends = np.array([kept[:end].sum() for end in ends], np.int64)
-    return FittedNgrams(NgramModel(keys[kept], ends, log_ratios, weights.astype(np.float32), np.float32(intercept)), figures)
+    kept_ends = np.array([kept[:end].sum() for end in ends], np.int64)
+    model = NgramModel(keys[kept], kept_ends, log_ratios, weights.astype(np.float32), np.array(intercept, np.float32))
+    return FittedNgrams(model, figures)
 
 
 def _number_ngrams(

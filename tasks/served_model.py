@@ -107,8 +107,10 @@ def ngram_keys(ids: Ids, lengths: npt.NDArray[Any], n: int) -> npt.NDArray[np.ui
 
 
 class NgramFigures(NamedTuple):
-    """What n-grams say of texts: `log_ratios` float16 (ids, longest), of the n-grams that end at each word; `logits` float32
-    (rows,), of the linear model.
+    """What n-grams say of texts.
+
+    `log_ratios` float16 (ids, longest) are those of the n-grams that end at each word, `logits` float32 (rows,) the linear
+    model's.
     """
 
     log_ratios: npt.NDArray[np.float16]
@@ -119,7 +121,7 @@ class NgramFigures(NamedTuple):
 class NgramModel:
     """What n-grams told of the labels of the train split, and a linear model of them.
 
-    `keys` uint64 (ngrams,) are those of all lengths up to `longest`, each length's in rising order, with `ends` int64 (longest,)
+    `keys` uint64 (ngrams,) are those of all lengths up to `longest`, each length's in rising order, and `ends` int64 (longest,)
     the number of keys up to each; `log_ratios` float32 (ngrams,) are the logarithms of how much more often than in texts of
     label 0 an n-gram stands in those of label 1. A text's logit is the intercept plus the `weights` float32 (ngrams,) of its
     n-grams, each counted once.
@@ -137,7 +139,7 @@ class NgramModel:
         return len(self.ends)
 
     def find(self, ids: Ids, lengths: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-        """Return the number of the n-gram of each length that ends at each word, (ids, longest) int64, -1 for an unknown one."""
+        """Return the number of the n-gram of each length that ends at each word, (ids, longest) int64, or -1."""
         found = np.full((len(ids), self.longest), -1, np.int64)
         start = 0
         for column, end in enumerate(self.ends):
@@ -221,7 +223,7 @@ class TextEncoder:
         """Return encoded texts as (rows, maxlen), or what goes with their ids, (ids, n), as (rows, maxlen, n)."""
         return pad(ids, lengths, maxlen=self.maxlen, padding=self.padding, truncating=self.truncating)
 
-    def encode_padded(self, texts: Sequence[str], ngrams: NgramModel | None = None) -> "Inputs":
+    def read(self, texts: Sequence[str], ngrams: NgramModel | None = None) -> "Inputs":
         """Return texts as a network reads them; unpaired surrogates count as unknown characters."""
         encoded = pa.array([text.encode(errors="replace") for text in texts], pa.binary()).cast(pa.string())
         return self.arrange(*self.encode(encoded), ngrams)
@@ -244,8 +246,9 @@ class TextEncoder:
 
 
 class Inputs(NamedTuple):
-    """What a network reads: `ids` uint16 (rows, maxlen), and, where it has been given n-grams, of those `log_ratios` float16
-    (rows, maxlen, longest) and `logits` float32 (rows,) of the linear model. They may be memory-mapped.
+    """What a network reads, memory-mapped or not: `ids` uint16 (rows, maxlen), and more where it reads n-grams.
+
+    Those are `log_ratios` float16 (rows, maxlen, longest), and `logits` float32 (rows,) of the linear model.
     """
 
     ids: Ids
@@ -254,7 +257,8 @@ class Inputs(NamedTuple):
 
     def take(self, rows: npt.NDArray[Any]) -> "Inputs":
         """Return the inputs of some rows, by their numbers."""
-        return Inputs(*(None if part is None else part[rows] for part in self))
+        log_ratios, logits = (None if part is None else part[rows] for part in self[1:])
+        return Inputs(self.ids[rows], log_ratios, logits)
 
 
 class Predictor:
@@ -312,7 +316,7 @@ class ReviewClassifier(PythonModel):  # type: ignore[misc]
     """The registered model: raw texts in, predictions out."""
 
     def load_context(self, context: PythonModelContext) -> None:
-        """Load the encoder, the network, the code that runs it and the n-grams if it reads any: all files of the version's own."""
+        """Load the encoder, the network, the code that runs it, and the n-grams if it reads any: files of the version's own."""
         self.encoder = TextEncoder.load(Path(context.artifacts["vocabulary"]))
         ngrams = context.artifacts.get("ngrams")
         self.ngrams = None if ngrams is None else NgramModel.load(Path(ngrams))
@@ -321,7 +325,7 @@ class ReviewClassifier(PythonModel):  # type: ignore[misc]
 
     def predict(self, model_input: list[str]) -> list[Prediction]:
         """Score texts; a text of label 1 has a probability of at least the threshold."""
-        probabilities = self.predictor.probabilities(self.encoder.encode_padded(model_input, self.ngrams))
+        probabilities = self.predictor.probabilities(self.encoder.read(model_input, self.ngrams))
         return [Prediction(probability=float(p), label=int(p >= self.threshold)) for p in probabilities]
 
 

@@ -78,7 +78,7 @@ def fit(
     present = _PresentEpoch()
     progress = _KeptProgress(start, best, checkpoints)
     callbacks = [present, _FiniteLoss(present), _EachEpoch(on_epoch), best, progress]
-    reading = {
+    reading: dict[str, Any] = {
         "batch_size": training.batch_size,
         "bucketing": training.bucketing,
         "read": network.trim if training.bucketing else network.arrange,

@@ -49,13 +49,14 @@ def _build_ngram_network(model: ModelConfig, vocabulary_size: int, maxlen: int, 
     ids = keras.Input((maxlen,), dtype="int32", name="ids")
     log_ratios = keras.Input((maxlen, longest_ngram), name="log_ratios")
     logits = keras.Input((1,), name="logits")
-    embedded = layers.Embedding(vocabulary_size, model.embedding_dimension, mask_zero=True, name="embedding")(ids)
+    embedded = layers.Embedding(vocabulary_size, model.embedding_dimension, name="embedding")(ids)
     embedded = layers.SpatialDropout1D(model.embedding_dropout, name="embedding_dropout")(embedded)
     steps = layers.Concatenate(name="words_and_ngrams")([embedded, log_ratios])
     steps = layers.Dropout(model.word_dropout, noise_shape=(None, None, 1), name="word_dropout")(steps)
-    states = layers.Bidirectional(layers.LSTM(model.lstm_units, return_sequences=True), name="lstm")(steps)
-    mean = layers.Dropout(model.state_dropout, name="state_dropout")(layers.GlobalAveragePooling1D(name="mean")(states))
-    state_logit = layers.Dense(1, name="state_logit")(mean)
+    real = keras.ops.not_equal(ids, 0)  # by hand: of a masked and an unmasked input, Concatenate makes an unmasked one
+    states = layers.Bidirectional(layers.LSTM(model.lstm_units, return_sequences=True), name="lstm")(steps, mask=real)
+    mean = layers.GlobalAveragePooling1D(name="mean")(states, mask=real)
+    state_logit = layers.Dense(1, name="state_logit")(layers.Dropout(model.state_dropout, name="state_dropout")(mean))
     # The linear model knows a text before the network has learned anything; how far to trust it is learned, from the whole on.
     trusted = layers.Dense(1, use_bias=False, kernel_initializer="ones", name="linear_weight")(logits)
     both = layers.Add(name="both")([state_logit, trusted])
