@@ -139,10 +139,15 @@ class PaddingConfig(Section):
     """Side on which long texts are cut."""
     vocabulary: Literal["auto", "given", "fitted"] = "auto"
     """The source's own word index, one fitted on the train split, or the first where there is one."""
+    longest_ngram: Annotated[int, Field(ge=0, le=4)] = 0
+    """Words of the longest n-grams that the network is told the log ratios of, beside the words; 0 gives it words alone."""
 
 
 class ModelConfig(Section):
-    """Embedding -> LSTM -> Dense(1, sigmoid)."""
+    """Embedding -> LSTM -> Dense(1, sigmoid); with n-grams an LSTM in both directions, and the mean of its states.
+
+    The dropouts are for the network with n-grams alone.
+    """
 
     embedding_dimension: Positive = 15
     """Width of a word's vector."""
@@ -150,6 +155,12 @@ class ModelConfig(Section):
     """Width of the LSTM's state."""
     mask_padding: bool = False
     """Keep the LSTM from reading padding."""
+    embedding_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the embedding's columns that a review in training goes without."""
+    word_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the words, with their n-grams, that a review in training goes without."""
+    state_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
+    """Share of the states' mean that a review in training goes without."""
 
 
 class EarlyStopping(Section):
@@ -171,7 +182,9 @@ class TrainingConfig(Section):
     batch_size: Positive = 128
     """Reviews a step."""
     learning_rate: Annotated[float, Field(gt=0)] = 0.001
-    """Adam's."""
+    """Adam's, of the first step."""
+    learning_rate_decay: Literal["none", "cosine"] = "none"
+    """Whether it stays, or falls to 0 by the last step along a half cosine."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
     """Seed of weights and batches."""
     verbosity: Literal[0, 1, 2] = 1

@@ -75,14 +75,23 @@ class PaddedReviews(StageOutput):
 
     `ids_<split>.npy` uint16 (rows, maxlen); `lengths_<split>.npy` int32 (rows,), before truncation and with the start
     marker; `labels_<split>.npy` int8 (rows,); `rows_<split>.npy` int64 (rows,), row numbers in `reviews.parquet`.
+
+    Where `longest_ngram` is above 0: `ngrams.npz`, the n-gram model; `log_ratios_<split>.npy` float16 (rows, maxlen,
+    longest_ngram); `logits_<split>.npy` float32 (rows,), the linear model's. Those of train are of models that were fitted
+    without the row.
     """
 
     vocabulary_size: int
     maxlen: int
+    longest_ngram: int = 0
     rows: dict[Split, int]
     truncated_share: dict[Split, float]
     out_of_vocabulary_share: dict[Split, float]
     padding_share: dict[Split, float]
+
+    def input_files(self, split: Split) -> list[Path]:
+        """Return the files of what a network reads of a split: ids and, where there are n-grams, log ratios and logits."""
+        return [self.file(f"{name}_{split}.npy") for name in ("ids", *(("log_ratios", "logits") if self.longest_ngram else ()))]
 
 
 class TrackedRun(Handle):

@@ -82,18 +82,19 @@ def evaluate(
     from tasks.evaluation.figures import draw_figures, save_figures
     from tasks.evaluation.mistakes import list_mistakes
     from tasks.evaluation.scores import check_labels
-    from tasks.served_model import Predictor
+    from tasks.served_model import Inputs, Predictor
 
     test_rows = np.load(padded.file("rows_test.npy"))
     chosen = np.flatnonzero(
         np.isin(test_rows, pq.read_table(gate_rows.file("gate.parquet"), columns=["row"])["row"].to_numpy())
     )
-    ids, labels, rows, with_marker = (
-        np.load(padded.file(f"{name}_test.npy"), mmap_mode="r")[chosen] for name in ("ids", "labels", "rows", "lengths")
+    labels, rows, with_marker = (
+        np.load(padded.file(f"{name}_test.npy"), mmap_mode="r")[chosen] for name in ("labels", "rows", "lengths")
     )
+    inputs = Inputs(*(np.load(path, mmap_mode="r")[chosen] for path in padded.input_files("test")))
     words = with_marker - 1
     check_labels(labels)
-    probabilities = Predictor(model.file("model.keras"), model.file("lstm.py")).probabilities(ids, evaluation.batch_size)
+    probabilities = Predictor(model.file("model.keras"), model.file("lstm.py")).probabilities(inputs, evaluation.batch_size)
     assessment = assess(labels, probabilities, words, evaluation)
     beside = compare_with_baseline(rows, labels, probabilities, baseline, evaluation)
     mistakes = list_mistakes(

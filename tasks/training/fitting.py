@@ -12,7 +12,7 @@ from configs.schema import TrainingConfig
 from tasks.errors import TrainingDiverged
 from tasks.training.batches import Rows, training_batches, validation_batches
 from tasks.training.checkpoints import Checkpoint, Checkpoints, Progress
-from tasks.training.lstm import TrimmedNetwork
+from tasks.training.lstm import Trimmed
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
 
@@ -35,7 +35,7 @@ def make_repeatable(training: TrainingConfig) -> None:
 
 
 def fit(
-    network: TrimmedNetwork,
+    network: Trimmed,
     train: Rows,
     validation: Rows,
     training: TrainingConfig,
@@ -78,21 +78,26 @@ def fit(
     present = _PresentEpoch()
     progress = _KeptProgress(start, best, checkpoints)
     callbacks = [present, _FiniteLoss(present), _EachEpoch(on_epoch), best, progress]
-    trim = network.trim if training.bucketing else None
+    reading: dict[str, Any] = {
+        "batch_size": training.batch_size,
+        "bucketing": training.bucketing,
+        "read": network.trim if training.bucketing else network.arrange,
+        "signature": network.signature,
+    }
     done = start.progress.epoch if start else 0
     network.fit(
-        training_batches(train, batch_size=training.batch_size, seed=training.seed, epoch=lambda: present.number, trim=trim),
+        training_batches(train, seed=training.seed, epoch=lambda: present.number, **reading),
         initial_epoch=done,
         epochs=done if start and start.progress.stopped else training.epochs,
         shuffle=False,
-        validation_data=validation_batches(validation, batch_size=training.batch_size, trim=trim),
+        validation_data=validation_batches(validation, **reading),
         callbacks=callbacks,
         verbose=verbosity,
     )
     return FitResult(progress.history, best.best_epoch + 1)
 
 
-def _restore(network: TrimmedNetwork, start: Checkpoint) -> None:
+def _restore(network: Trimmed, start: Checkpoint) -> None:
     for variables, values in ((network.variables, start.network), (network.optimizer.variables, start.optimizer)):
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)

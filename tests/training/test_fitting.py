@@ -36,7 +36,7 @@ def train(rows, on_epoch=lambda *_: None, verbosity=0, checkpoints=None, dropout
         layers[1] = keras.layers.LSTM(10, dropout=dropout)
         layers.insert(2, keras.layers.Dropout(dropout))
     network = TrimmedNetwork(keras.Sequential([keras.Input((MAXLEN,), dtype="int32"), *layers]), config.shards)
-    compile_network(network, config)
+    compile_network(network, config, rows=1000)
     return network, fit(network, rows, rows, config, verbosity=verbosity, on_epoch=on_epoch, checkpoints=checkpoints)
 
 
