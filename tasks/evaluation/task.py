@@ -7,10 +7,12 @@ import numpy as np
 
 from configs.schema import EvaluationConfig
 from tasks.handles import Evaluation, GateRows, PaddedReviews, Reviews, TrackedRun, TrainedModel, ValidationReport
+from tasks.progress import tell
 from tasks.stage import cached_stage, stage
 from tasks.workspace import published, sha256_of_file
 
 TASKS = Path(__file__).parents[1]
+STEPS = 4
 logger = logging.getLogger("reprise.evaluation")
 
 
@@ -57,8 +59,11 @@ def evaluate(
     )
     words = with_marker - 1
     check_labels(labels)
+    tell("evaluation", 0, STEPS, "steps", "scores")
     probabilities = Predictor(model.file("model.keras"), model.file("lstm.py")).probabilities(ids, evaluation.batch_size)
+    tell("evaluation", 1, STEPS, "steps", "intervals")
     assessment = assess(labels, probabilities, words, evaluation)
+    tell("evaluation", 2, STEPS, "steps", "mistakes")
     mistakes = list_mistakes(
         labels,
         probabilities,
@@ -68,6 +73,7 @@ def evaluate(
         threshold=evaluation.threshold,
         limit=evaluation.mistakes,
     )
+    tell("evaluation", 3, STEPS, "steps", "figures")
     figures = draw_figures(model.history, labels, probabilities, assessment.metrics, threshold=evaluation.threshold)
     folder = Path(run.folder) / "evaluation"
     with published(folder) as draft:

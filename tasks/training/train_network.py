@@ -1,6 +1,7 @@
 """From padded reviews to a trained network: what the training stage and a sweep's trials have in common."""
 
 import logging
+import shutil
 from typing import NamedTuple
 
 import keras
@@ -65,7 +66,7 @@ def train_network(
         network = again
     trimmed = TrimmedNetwork(network, training.shards)
     compile_network(trimmed, training)
-    logger.info("%s", summarize(network))
+    logger.info("%s", summarize(network, width=min(80, shutil.get_terminal_size().columns)))
     fitted = fit(
         *(trimmed, load("train"), load("validation"), training),
         verbosity=verbosity,
