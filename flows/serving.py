@@ -13,7 +13,7 @@ from typing import Any, TextIO
 from prefect.deployments.runner import RunnerDeployment
 from prefect.runner import Runner
 
-NATIVE_LINE = re.compile(r"WARNING: All log messages before absl::|[IWE]\d{4} \d\d:\d\d:\d\d\.\d+ ")
+NATIVE_LINE = re.compile(r"WARNING: All log messages before absl::|[IWEF]\d{4} \d\d:\d\d:\d+\.\d+ ")
 
 
 class _Server(Runner):

@@ -54,7 +54,7 @@ def read_to_second_epoch(training):
         lines.append(line)
         if line.startswith("Epoch 2/"):
             return lines
-    pytest.fail("the training ended by itself")
+    pytest.fail(f"the training ended by itself: {training.stderr.read()}")
 
 
 def stop(training, ending, store):
