@@ -190,6 +190,8 @@ def predict(
     from tasks.registration.scoring import score_texts
     from tasks.registration.versions import choose_model, find_version
 
+    if not texts and sys.stdin.isatty():
+        err.print("Reviews, one a line; Ctrl-D ends them.")
     reviews = texts or [*read_lines(sys.stdin.buffer)]
     if not reviews:
         raise InputError("no review: give it as an argument, or one a line on standard input")

@@ -85,8 +85,7 @@ class _Bars(logging.Handler):
                 self._drawn.refresh()
             return
         if row is None:
-            row = self._drawn.add_task(told.work, total=told.total, completed=told.done, unit=told.unit, note=told.note)
-            self._rows[told.work] = row
+            self._rows[told.work] = self._drawn.add_task(told.work, total=told.total, unit=told.unit, note=told.note)
             return
         for task in self._drawn.tasks:
             if task.id == row:

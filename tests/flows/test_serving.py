@@ -1,6 +1,11 @@
 """What the runs of a serving process write, as it reaches the terminal."""
 
+import asyncio
 import io
+import sys
+from contextlib import redirect_stderr
+
+from prefect.utilities.processutils import run_process
 
 from flows.serving import SortedLines
 
@@ -22,3 +27,12 @@ def test_what_native_libraries_greet_with_is_kept_apart_however_it_comes_in_piec
                 lines.flush()
         assert native.getvalue().splitlines() == GREETING
         assert stream.getvalue().splitlines() == [*OURS, "not ended"]
+
+
+def test_what_prefects_runner_passes_on_of_a_run_is_sorted():
+    code = f"import sys; print({GREETING[0]!r}, {OURS[0]!r}, {GREETING[1]!r}, sep=chr(10), file=sys.stderr)"
+    stream, native = io.StringIO(), io.StringIO()
+    with SortedLines(stream, native) as lines, redirect_stderr(lines):
+        asyncio.run(run_process([sys.executable, "-c", code], stream_output=True))
+    assert native.getvalue().splitlines() == GREETING[:2]
+    assert stream.getvalue().splitlines() == [OURS[0]]
