@@ -17,7 +17,7 @@ from flows.terminal import keep_native_messages, out, shown_log_lines
 from tasks import progress
 from tasks.workspace import home
 
-DRAWN_A_SECOND = 5
+DRAWN_A_SECOND = 3
 NARROW = 90
 """Columns below which bars are short, and have no notes."""
 

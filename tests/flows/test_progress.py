@@ -20,7 +20,7 @@ with shown_work(on_stderr="--json" in sys.argv), working("stage"):
         tell("training", epoch, 3, "epochs")
         for batch in range(4):
             tell(f"epoch {epoch + 1}", batch * 1000, 4000, "batches", "accuracy: 0.8123 - loss: 0.4321 - and more")
-            time.sleep(0.1)
+            time.sleep(0.15)
         tell(f"epoch {epoch + 1}", ended=True)
         logger.info("Epoch %d/3", epoch + 1)
         logger.info("%d epochs are done", epoch + 1, extra=BESIDE_A_BAR)
@@ -47,9 +47,9 @@ def test_a_terminal_shows_bars_and_the_time_left_and_keeps_the_lines_alone(colum
     written = in_terminal(columns)
     assert draw(written) == [*LINES, "answer"]
     drawn = re.sub(r"\x1b\[[0-9;?]*[A-Za-z]", "", written)
-    assert re.search(r"training +[━╸╺]+ +2/3 epochs +0:00:0\d left", drawn)
+    assert re.search(r"training +[━╸╺]+ +2/3 epochs +0:\d\d:\d\d left", drawn)
     assert re.search(r"epoch \d +[━╸╺]+ +[123],000/4,000 batches", drawn)
-    assert re.search(r"stage +0:00:0\d", drawn)
+    assert re.search(r"stage +0:\d\d:\d\d", drawn)
     assert ("accuracy: 0.8123 - loss" in drawn) == (columns == 200)
     assert max(map(len, re.split(r"[\r\n]+", drawn))) <= columns
     assert written.endswith("answer\r\n")
