@@ -65,7 +65,7 @@ def remove_old(
     Example: reprise cache prune --older-than 30d
     """
     age = read_age(older_than)
-    with shown_work(on_stderr=True):
+    with shown_work(on_stderr=True, keep_native=False):
         removed, spared = prune(age)
         shared = _prune_shared(age)
     if as_json:

@@ -1,10 +1,10 @@
 """What a command shows while it works: on a terminal bars with the time left, anywhere else a line for each stage."""
 
-import logging
 import sys
 from collections.abc import Iterator
 from contextlib import ExitStack, contextmanager, redirect_stdout
 from datetime import timedelta
+from threading import Lock
 
 from rich.console import Console
 from rich.filesize import decimal
@@ -23,13 +23,15 @@ NARROW = 90
 
 
 @contextmanager
-def shown_work(*, on_stderr: bool = False) -> Iterator[None]:
-    """In the block, show log lines, and bars where they go to a terminal; what C++ libraries tell goes to a file.
+def shown_work(*, on_stderr: bool = False, keep_native: bool = True) -> Iterator[None]:
+    """In the block, show log lines, and bars where they go to a terminal.
 
     Args:
         on_stderr: keep standard output free, for the answer that is printed after the block.
+        keep_native: from now on, have what C++ libraries write in a file; of use where TensorFlow is loaded.
     """
-    keep_native_messages(home() / "logs" / "native.log")
+    if keep_native:
+        keep_native_messages(home() / "logs" / "native.log")
     with ExitStack() as stack:
         if on_stderr:
             stack.enter_context(redirect_stdout(sys.stderr))
@@ -58,25 +60,23 @@ def _drawn_bars(console: Console) -> Iterator[None]:
         note = Column(no_wrap=True, overflow="ellipsis")
         columns.append(TextColumn("{task.fields[note]}", markup=False, style="dim", table_column=note))
     drawn = Progress(*columns, console=console, transient=True, refresh_per_second=DRAWN_A_SECOND)
-    handler = _Bars(drawn)
-    with drawn:
-        progress.logger.addHandler(handler)
-        try:
-            yield
-        finally:
-            progress.logger.removeHandler(handler)
+    with drawn, progress.shown_by(_Bars(drawn).show):
+        yield
 
 
-class _Bars(logging.Handler):
+class _Bars:
     """Keeps a row for each piece of work that is going on."""
 
     def __init__(self, drawn: Progress) -> None:
-        super().__init__()
         self._drawn = drawn
         self._rows: dict[str, TaskID] = {}
+        self._lock = Lock()
 
-    def emit(self, record: logging.LogRecord) -> None:
-        told: progress.Progress = record.progress  # type: ignore[attr-defined]
+    def show(self, told: progress.Progress) -> None:
+        with self._lock:
+            self._show(told)
+
+    def _show(self, told: progress.Progress) -> None:
         row = self._rows.get(told.work)
         if told.ended:
             if row is not None:

@@ -147,7 +147,7 @@ def verify(
     from tasks.registration.verification import verify_model
 
     name = _choose(model)
-    with shown_work(on_stderr=True):
+    with shown_work(on_stderr=True, keep_native=False):
         findings = verify_model(name, version)
     if as_json:
         print_json([finding._asdict() for finding in findings])

@@ -1,13 +1,8 @@
-"""How far the work is, for whoever shows it: records on a logger of their own, which no server is sent and no file keeps."""
+"""How far the work is, for whoever shows it."""
 
-import logging
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import NamedTuple
-
-logger = logging.getLogger("reprise.progress")
-logger.setLevel(logging.INFO)
-logger.propagate = False  # many a second
 
 BESIDE_A_BAR = {"beside_a_bar": True}
 """The `extra` of a log line that says what a bar shows already, where there is one."""
@@ -27,17 +22,31 @@ class Progress(NamedTuple):
     ended: bool = False
 
 
+# Not log lines: they are many a second, and neither Prefect's API nor a file wants them.
+_showing: list[Callable[[Progress], None]] = []
+
+
+@contextmanager
+def shown_by(show: Callable[[Progress], None]) -> Iterator[None]:
+    """In the block, hand what is told to a function, which any thread may call."""
+    _showing.append(show)
+    try:
+        yield
+    finally:
+        _showing.remove(show)
+
+
 def is_shown() -> bool:
     """Tell whether anybody shows it."""
-    return bool(logger.handlers)
+    return bool(_showing)
 
 
 def tell(
     work: str, done: float = 0, total: float | None = None, unit: str = "", note: str = "", *, ended: bool = False
 ) -> None:
     """Tell how far a piece of work is; it costs nothing where nobody shows it."""
-    if logger.handlers:
-        logger.info("%s", work, extra={"progress": Progress(work, done, total, unit, note, ended)})
+    for show in _showing:
+        show(Progress(work, done, total, unit, note, ended))
 
 
 @contextmanager
