@@ -8,6 +8,7 @@ from tasks.evaluation.task import choose_gate_rows, evaluate, fit_baseline
 from tasks.handles import Baseline, GateRows, PaddedReviews, Reviews, SeedNoise
 from tasks.ingestion.task import ingest
 from tasks.padding.task import pad_reviews
+from tasks.progress import tell, working
 from tasks.recording import log_evaluation, log_training
 from tasks.registration.noise import record_noise, spread_of_difference
 from tasks.registration.sealing import keep_sealed, refuse_opening
@@ -39,12 +40,14 @@ def seed_noise(config: Config, seeds: int) -> SeedNoise:
         gate_rows = choose_gate_rows(reviews, validation, config.evaluation.audit_fraction)
         baseline = fit_baseline(reviews, gate_rows)
         first = config.training.seed
-        accuracies = tuple(
-            train_with_seed(seed, config, reviews, padded, gate_rows, baseline) for seed in range(first, first + seeds)
-        )
+        accuracies = []
+        with working("seeds", seeds, "trainings"):
+            for seed in range(first, first + seeds):
+                accuracies.append(train_with_seed(seed, config, reviews, padded, gate_rows, baseline))
+                tell("seeds", len(accuracies), seeds, "trainings", f"accuracy {accuracies[-1]:.2%}")
     noise = SeedNoise(
-        accuracies=accuracies,
-        spread=spread_of_difference(accuracies),
+        accuracies=tuple(accuracies),
+        spread=spread_of_difference(tuple(accuracies)),
         gate_sha256=gate_rows.sha256,
         config_sha256=config.digest(),
     )

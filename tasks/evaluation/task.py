@@ -7,10 +7,12 @@ import numpy as np
 
 from configs.schema import EvaluationConfig
 from tasks.handles import Baseline, Evaluation, GateRows, PaddedReviews, Reviews, TrackedRun, TrainedModel, ValidationReport
+from tasks.progress import tell
 from tasks.stage import cached_stage, stage
 from tasks.workspace import published, sha256_of_file
 
 TASKS = Path(__file__).parents[1]
+STEPS = 4
 logger = logging.getLogger("reprise.evaluation")
 
 
@@ -94,9 +96,12 @@ def evaluate(
     inputs = Inputs(*(np.load(path, mmap_mode="r")[chosen] for path in padded.input_files("test")))
     words = with_marker - 1
     check_labels(labels)
+    tell("evaluation", 0, STEPS, "steps", "scores")
     probabilities = Predictor(model.file("model.keras"), model.file("lstm.py")).probabilities(inputs, evaluation.batch_size)
+    tell("evaluation", 1, STEPS, "steps", "intervals")
     assessment = assess(labels, probabilities, words, evaluation)
     beside = compare_with_baseline(rows, labels, probabilities, baseline, evaluation)
+    tell("evaluation", 2, STEPS, "steps", "mistakes")
     mistakes = list_mistakes(
         labels,
         probabilities,
@@ -106,6 +111,7 @@ def evaluate(
         threshold=evaluation.threshold,
         limit=evaluation.mistakes,
     )
+    tell("evaluation", 3, STEPS, "steps", "figures")
     figures = draw_figures(model.history, labels, probabilities, assessment.metrics, threshold=evaluation.threshold)
     folder = Path(run.folder) / "evaluation"
     with published(folder) as draft:

@@ -85,10 +85,10 @@ def compile_network(network: keras.Model, training: TrainingConfig, *, rows: int
     network.optimizer.build(network.trainable_variables)
 
 
-def summarize(network: keras.Model) -> str:
+def summarize(network: keras.Model, width: int = 80) -> str:
     """Return Keras's summary: layers, shapes and parameter counts."""
     lines: list[str] = []
-    network.summary(print_fn=lines.append, line_length=80)
+    network.summary(print_fn=lines.append, line_length=width)
     return "\n".join(lines)
 
 

@@ -1,6 +1,7 @@
 """From padded reviews to a trained network: what the training stage and a sweep's trials have in common."""
 
 import logging
+import shutil
 from typing import NamedTuple
 
 import keras
@@ -74,7 +75,7 @@ def train_network(
     trimmed = trim_network(network, training.shards)
     train, validation = load("train"), load("validation")
     compile_network(trimmed, training, rows=len(train.ids))
-    logger.info("%s", summarize(network))
+    logger.info("%s", summarize(network, width=min(80, shutil.get_terminal_size().columns)))
     fitted = fit(
         *(trimmed, train, validation, training),
         verbosity=verbosity,
