@@ -68,7 +68,9 @@ def stop(training, ending, store):
     assert store.search_runs([experiment.experiment_id], max_results=1)[0].info.status == "KILLED"
 
 
-def test_from_a_stopped_training_to_predictions_and_an_empty_cache(start, store, prefect_api, command, embedded_mlflow, tmp_path):
+def test_from_a_stopped_training_to_predictions_and_an_empty_cache(
+    start, store, prefect_api, command, embedded_mlflow, tmp_path
+):
     training = start(*ENDLESS)
     plain = read_to_second_epoch(training)
     assert not CONTROL.search("".join(plain))

@@ -145,9 +145,7 @@ def check_a_diverging_run(run, path, caplog):
     with pytest.raises(TrainingDiverged):
         run("training.learning_rate=1.0e+38", "padding.maxlen=50", path=path)
     stages = [record.stage_record for record in caplog.records if hasattr(record, "stage_record")]
-    assert {stage.stage: stage.reused for stage in stages} == {
-        stage: not stage.startswith("padding") for stage in CACHED
-    }
+    assert {stage.stage: stage.reused for stage in stages} == {stage: not stage.startswith("padding") for stage in CACHED}
     assert newest_run().info.status == "FAILED"
     assert "TrainingDiverged" in newest_run().data.tags["error"]
     assert (home() / "stages" / "padding").is_dir()
