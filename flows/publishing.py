@@ -17,21 +17,26 @@ DECISION_EVENTS: dict[str, ModelEvent] = {"promote": DECISION_PROMOTE, "undecide
 
 
 def name_training_run() -> str:
-    """Return the name of the present flow run: what it trains, its seed, and when, in UTC."""
+    """Return the name of the present flow run: when, in UTC, what it trains, and its seed."""
     config = Config.model_validate(flow_run.parameters["config"])
-    return f"{config.registered_model} seed {config.training.seed} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+    return f"{_now()} {config.registered_model} seed {config.training.seed}"
 
 
 def name_retraining_run() -> str:
-    """Return the name of the present flow run: what it retrains, and when, in UTC."""
+    """Return the name of the present flow run: when, in UTC, and what it retrains."""
     config = Config.model_validate(flow_run.parameters["config"])
-    return f"{config.registered_model} retraining {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+    return f"{_now()} {config.registered_model} retraining"
 
 
 def name_watching_run() -> str:
-    """Return the name of the present flow run: whose reviews it looks at, and when, in UTC."""
+    """Return the name of the present flow run: when, in UTC, and whose reviews it looks at."""
     config = Config.model_validate(flow_run.parameters["config"])
-    return f"{config.registered_model} watching {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+    return f"{_now()} {config.registered_model} watching"
+
+
+def _now() -> str:
+    # First in a name: lists cut names at their end, where they would all look alike.
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def flow_run_page() -> str:
