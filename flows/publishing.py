@@ -66,7 +66,7 @@ def publish_result(result: RunResult, config: Config) -> None:
     create_table_artifact(
         [{"stage": record.stage, "seconds": round(record.seconds, 2), "reused": record.reused} for record in result.stages],
         key="stage-seconds",
-        description=result.run.name,
+        description=f"{sum(record.seconds for record in result.stages):.1f} s in all; a reused stage had been run before",
     )
     if result.run.url is not None:
         create_link_artifact(result.run.url, link_text=f"MLflow run {result.run.name}", key="mlflow-run")

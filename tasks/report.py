@@ -125,8 +125,9 @@ def write_card(
         [
             f"# {name}",
             "",
-            f"Tells whether a review is positive, from its raw text: rightly for {accuracy.value:.2%} of {evaluation.rows:,} test "
-            f"reviews, with a {evaluation.confidence:.0%} interval from {accuracy.low:.2%} to {accuracy.high:.2%}. "
+            "Tells whether a review is positive, from its raw text: rightly for "
+            f"{accuracy.value:.2%} of {evaluation.rows:,} test reviews, "
+            f"with a {evaluation.confidence:.0%} interval from {accuracy.low:.2%} to {accuracy.high:.2%}. "
             f"This page speaks of version {number}.",
             "",
             "## Use",
