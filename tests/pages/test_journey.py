@@ -3,7 +3,6 @@
 import shutil
 
 import pytest
-import yaml
 
 from tests.pages import journey
 from tests.pages.browser import new_tab
@@ -13,18 +12,17 @@ TIMETABLE = "schedule.training.timetable={cron: 0 3 * * *, timezone: Europe/Berl
 
 
 @pytest.fixture(scope="module")
-def workplace(chromium, tmp_path_factory, migrated_store, configure):
+def workplace(chromium, tmp_path_factory, migrated_store):
     """Both UIs and a served schedule, which end by Ctrl-C and leave no process behind; two versions are trained."""
     folder = tmp_path_factory.mktemp("pages")
     (folder / "mlruns").mkdir()
     shutil.copy(migrated_store, folder / "mlruns" / "mlflow.db")
-    config = folder / "reviews.yaml"
-    config.write_text(yaml.safe_dump(configure().model_dump(mode="json")))
+    training = ("--config=sample", "--set=training.epochs=3", "--set=registration.floors={accuracy: 0.2}")
     place = Workplace(folder)
     with place.show_pages():
-        place.trained = [place.train(f"--config={config}"), place.train(f"--config={config}", "--set=training.seed=1")]
+        place.trained = [place.train(*training), place.train(*training, "--set=training.seed=1")]
         settings = ("--schedule=on-demand", f"--set={TIMETABLE}", "--set=schedule.recovery.every_seconds=3600")
-        with place.serve(f"--config={config}", *settings):
+        with place.serve(*training, *settings):
             yield place
 
 
