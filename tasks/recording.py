@@ -85,7 +85,7 @@ def log_epoch(run: TrackedRun, epoch: int, figures: Mapping[str, float]) -> None
 def log_training(run: TrackedRun, model: TrainedModel) -> None:
     """Log the network's summary, its parameter count and the digest of its weights."""
     _log_files(run, model.file("summary.txt"))
-    _log_metrics(run, {"model/parameters": model.parameters, "epoch/best": model.best_epoch})
+    _log_metrics(run, {"model/parameters": model.parameters, "model/best_epoch": model.best_epoch})
     _set_tags(run, {"weights_sha256": model.sha256})
 
 
@@ -122,9 +122,9 @@ def log_outcome(
     """Log texts that a person reads, by their file's name, the run's description, and what each stage took."""
     for name, text in texts.items():
         delivery_of(run).append(Text(name=name, text=text))
-    _log_metrics(run, {seconds_metric(record.stage): record.seconds for record in stages})
-    _log_metrics(run, {cpu_seconds_metric(record.stage): record.cpu_seconds for record in stages})
-    _log_metrics(run, {PEAK_MEMORY: max(record.peak_mebibytes for record in stages)})
+    _log_metrics(run, {seconds_metric(record.stage): round(record.seconds, 3) for record in stages})
+    _log_metrics(run, {cpu_seconds_metric(record.stage): round(record.cpu_seconds, 3) for record in stages})
+    _log_metrics(run, {PEAK_MEMORY: round(max(record.peak_mebibytes for record in stages), 1)})
     reused = ", ".join(record.stage for record in stages if record.reused)
     _set_tags(run, {DESCRIPTION: description, "stages.reused": reused or "none", **tags})
 

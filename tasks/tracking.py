@@ -144,7 +144,7 @@ def training_run(
                 resumed=reopened is not None,
             )
             # In the block: a run whose folder nobody holds, and that has not ended, counts as killed.
-            total = {seconds_metric("total"): time.perf_counter() - start}
+            total = {seconds_metric("total"): round(time.perf_counter() - start, 3)}
             delivery.append(Metrics(time=milliseconds_now(), step=0, values=total))
             settle(run_id, config.tracking.wait_seconds)
             with reaching_mlflow():
@@ -295,7 +295,9 @@ class _SystemMetrics(SystemMetricsMonitor):  # type: ignore[misc]
     def monitor(self) -> None:
         self.collect_metrics()
         while not self._shutdown_event.wait(self.sampling_interval):
-            values = {f"{self._metrics_prefix}{name}": float(value) for name, value in self.aggregate_metrics().items()}
+            values = {
+                f"{self._metrics_prefix}{name}": round(float(value), 3) for name, value in self.aggregate_metrics().items()
+            }
             try:
                 self._delivery.append(Metrics(time=milliseconds_now(), step=self._next_step, values=values))
             except JournalError as unwritten:

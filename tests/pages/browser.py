@@ -18,11 +18,12 @@ KNOWN_NOISE = {
     "/ico/undefined.svg": "Failed to load resource: the server responded with a status of 404 (Not Found)",
 }
 
-# Without these, the first page of MLflow opens its assistant over itself, and pages that no link names a kind of work for
-# show those of language models.
+# Without these, the first page of MLflow opens its assistant beside itself, that of models announces aliases, and where a link
+# names no kind of work, that with language models is shown.
 SEEN_BEFORE = """
 localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");
 localStorage.setItem("mlflow.assistant.panelOpen_v1", "false");
+localStorage.setItem("_mlflow_model_registry_promo_modal_dismissed", "true");
 localStorage.setItem("mlflow.workflowType_v1", '"machine_learning"');
 """
 

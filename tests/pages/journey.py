@@ -44,6 +44,8 @@ def see_run(page: Page, trained: Trained, picture: Picture = no_picture) -> None
     for split in ("train", "validation", "test"):
         expect(data.get_by_text(re.compile(rf"^{trained.experiment}-{split} \([0-9a-f]{{36}}\)$"))).to_be_visible()
     expect(data.get_by_text(re.compile(r"rows: \d+"))).to_be_visible()
+    for column in ("text", "label"):
+        expect(data.get_by_text(column, exact=True)).to_be_visible()
     picture(page, "mlflow-dataset")
 
 
