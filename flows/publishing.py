@@ -11,7 +11,7 @@ from configs.sweep import SweepConfig
 from flows.events import DECISION_PROMOTE, DECISION_UNDECIDED, ModelEvent, emit_model_event
 from tasks.handles import Drift, TrackedRun
 from tasks.monitoring.report import list_signals
-from tasks.report import RunResult, SweepResult, write_report
+from tasks.report import RunResult, SweepResult, headline, write_report
 
 DECISION_EVENTS: dict[str, ModelEvent] = {"promote": DECISION_PROMOTE, "undecided": DECISION_UNDECIDED}
 
@@ -66,10 +66,12 @@ def publish_result(result: RunResult, config: Config) -> None:
     create_table_artifact(
         [{"stage": record.stage, "seconds": round(record.seconds, 2), "reused": record.reused} for record in result.stages],
         key="stage-seconds",
-        description=f"{sum(record.seconds for record in result.stages):.1f} s in all; a reused stage had been run before",
+        description=f"{sum(record.seconds for record in result.stages):.1f} s in all",
     )
     if result.run.url is not None:
-        create_link_artifact(result.run.url, link_text=f"MLflow run {result.run.name}", key="mlflow-run")
+        create_link_artifact(
+            result.run.url, link_text=f"MLflow run {result.run.name}", key="mlflow-run", description=headline(result)
+        )
 
 
 def publish_sweep(result: SweepResult, sweep: SweepConfig) -> None:
@@ -88,4 +90,4 @@ def publish_drift(drift: Drift, report: str, run: TrackedRun) -> None:
     create_markdown_artifact(report, key="drift-report", description=drift.sentence)
     create_table_artifact(list_signals(drift), key="drift-signals", description=drift.sentence)
     if run.url is not None:
-        create_link_artifact(run.url, link_text=f"MLflow run {run.name}", key="mlflow-run")
+        create_link_artifact(run.url, link_text=f"MLflow run {run.name}", key="mlflow-run", description=drift.sentence)

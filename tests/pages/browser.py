@@ -23,7 +23,7 @@ KNOWN_NOISE = {
 SEEN_BEFORE = """
 localStorage.setItem("mlflow.assistant.fab.autoOpenedOnFirstLoad_v1", "true");
 localStorage.setItem("mlflow.assistant.panelOpen_v1", "false");
-localStorage.setItem("_mlflow_model_registry_promo_modal_dismissed", "true");
+localStorage.setItem("_mlflow_model_registry_promo_modal_dismissed_v1", "true");
 localStorage.setItem("mlflow.workflowType_v1", '"machine_learning"');
 """
 

@@ -13,6 +13,7 @@ from tests.pages.workplace import Trained
 Picture = Callable[[Page, str], None]
 
 CHART_GROUPS = ["epoch", "model", "test", "test_interval", "test_slices", "texts", "time", "words"]
+TRAINING_MILLISECONDS = 600_000
 FIGURES = ["calibration", "confusion_matrix", "learning_curves", "precision_recall", "roc", "score_histogram"]
 
 
@@ -132,7 +133,7 @@ def see_version(page: Page, link: str, trained: Trained, picture: Picture = no_p
     expect(page.get_by_text(re.compile("^Champion since" if champion else "^Not the champion"))).to_be_visible()
     expect(page.get_by_role("heading", name="Decisions")).to_be_visible()
     expect(page.get_by_role("cell", name="calibration", exact=True)).to_be_visible()
-    expect(page.get_by_role("cell", name=re.compile("Calibration error .* is within"))).to_be_visible()
+    expect(page.get_by_role("cell", name=re.compile("^Calibration error .* is within"))).to_be_visible()
     picture(page, "version")
 
 
@@ -162,7 +163,7 @@ def see_schedule(page: Page, link: str, told: str, picture: Picture = no_picture
     page.goto(link)
     expect(page.get_by_text(told)).to_be_visible()
     expect(page.get_by_text("Next Run")).to_be_visible()
-    expect(page.get_by_text(re.compile(r"^Scheduled for \d{4}/\d\d/\d\d"))).to_be_visible()
+    expect(page.get_by_text(re.compile(r"Scheduled for\s+\d{4}/\d\d/\d\d")).first).to_be_visible()
     expect(page.get_by_text("Ready")).to_be_visible()
     picture(page, "schedule")
 
@@ -179,13 +180,18 @@ def start_training(page: Page, link: str, epochs: int, picture: Picture = no_pic
     _field(page, "Training (Optional)").evaluate("section => section.scrollIntoView()")
     picture(page, "form")
     page.get_by_role("button", name="Submit").click()
-    expect(page.get_by_text(re.compile("Flow run (created|scheduled)", re.IGNORECASE)).first).to_be_visible()
+    # It is named anew when it begins to run.
+    expect(page.get_by_role("link", name=re.compile("^started by hand$| retraining$")).first).to_be_visible()
 
 
-def see_started_training(page: Page, link: str, picture: Picture = no_picture) -> None:
-    """See among the deployment's runs that the one from the form has ended well."""
+def see_started_training(page: Page, link: str, model: str, picture: Picture = no_picture) -> None:
+    """See among the deployment's runs that the one from the form has ended well, and with what outcome."""
     page.goto(link)
-    expect(page.get_by_text("Completed").first).to_be_visible(timeout=600_000)
+    expect(page.get_by_text("Completed").first).to_be_visible(timeout=TRAINING_MILLISECONDS)
+    page.get_by_role("link", name=re.compile(f"{model} retraining$")).first.click()
+    _prefect_tab(page, "Details").click()
+    expect(page.get_by_text(re.compile(rf"{model} version \d+: test accuracy"))).to_be_visible()
+    picture(page, "prefect-outcome")
 
 
 def _row(page: Page, trained: Trained) -> Locator:

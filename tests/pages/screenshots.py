@@ -59,7 +59,7 @@ def take_pictures(folder: Path, data: str) -> None:
             journey.see_flow_run(page, place.links["Prefect"], champion, take)
             journey.see_schedule(page, place.links["retraining"], "At 03:00 AM every day", take)
             journey.start_training(page, place.links["retraining"], 3, take)
-            journey.see_started_training(page, place.links["retraining"], take)
+            journey.see_started_training(page, place.links["retraining"], champion.model, take)
 
 
 def take(page: Page, name: str) -> None:

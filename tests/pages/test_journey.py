@@ -59,4 +59,4 @@ def test_a_flow_run_shows_its_stages_log_and_artifacts(workplace, tab):
 def test_a_deployment_shows_its_timetable_and_starts_a_training_by_its_form(workplace, tab):
     journey.see_schedule(tab, workplace.links["retraining"], "At 03:00 AM every day")
     journey.start_training(tab, workplace.links["retraining"], epochs=1)
-    journey.see_started_training(tab, workplace.links["retraining"])
+    journey.see_started_training(tab, workplace.links["retraining"], workplace.trained[0].model)
