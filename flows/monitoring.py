@@ -23,9 +23,9 @@ def monitoring(model: str, reviews: DataSource, monitoring: MonitoringConfig = U
     """Compare new reviews with those that a model's champion was evaluated on, and tell of drift.
 
     Args:
-        model: the registered model.
-        reviews: the new reviews, with or without labels.
-        monitoring: what counts as drift.
+        model: The registered model.
+        reviews: The new reviews, with or without labels.
+        monitoring: What counts as drift.
     """
     recover_killed_runs()
     champion = read_recipe(model, CHAMPION)

@@ -11,27 +11,32 @@ from configs.sweep import SweepConfig
 from flows.events import DECISION_PROMOTE, DECISION_UNDECIDED, ModelEvent, emit_model_event
 from tasks.handles import Drift, TrackedRun
 from tasks.monitoring.report import list_signals
-from tasks.report import RunResult, SweepResult, write_report
+from tasks.report import RunResult, SweepResult, headline, write_report
 
 DECISION_EVENTS: dict[str, ModelEvent] = {"promote": DECISION_PROMOTE, "undecided": DECISION_UNDECIDED}
 
 
 def name_training_run() -> str:
-    """Return the name of the present flow run: what it trains, its seed, and when, in UTC."""
+    """Return the name of the present flow run: when, in UTC, what it trains, and its seed."""
     config = Config.model_validate(flow_run.parameters["config"])
-    return f"{config.registered_model} seed {config.training.seed} {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+    return f"{_now()} {config.registered_model} seed {config.training.seed}"
 
 
 def name_retraining_run() -> str:
-    """Return the name of the present flow run: what it retrains, and when, in UTC."""
+    """Return the name of the present flow run: when, in UTC, and what it retrains."""
     config = Config.model_validate(flow_run.parameters["config"])
-    return f"{config.registered_model} retraining {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+    return f"{_now()} {config.registered_model} retraining"
 
 
 def name_watching_run() -> str:
-    """Return the name of the present flow run: whose reviews it looks at, and when, in UTC."""
+    """Return the name of the present flow run: when, in UTC, and whose reviews it looks at."""
     config = Config.model_validate(flow_run.parameters["config"])
-    return f"{config.registered_model} watching {datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
+    return f"{_now()} {config.registered_model} watching"
+
+
+def _now() -> str:
+    # First in a name: lists cut names at their end, where they would all look alike.
+    return f"{datetime.now(UTC):%Y-%m-%d %H:%M:%S}"
 
 
 def flow_run_page() -> str:
@@ -61,10 +66,12 @@ def publish_result(result: RunResult, config: Config) -> None:
     create_table_artifact(
         [{"stage": record.stage, "seconds": round(record.seconds, 2), "reused": record.reused} for record in result.stages],
         key="stage-seconds",
-        description=result.run.name,
+        description=f"{sum(record.seconds for record in result.stages):.1f} s in all",
     )
     if result.run.url is not None:
-        create_link_artifact(result.run.url, link_text=f"MLflow run {result.run.name}", key="mlflow-run")
+        create_link_artifact(
+            result.run.url, link_text=f"MLflow run {result.run.name}", key="mlflow-run", description=headline(result)
+        )
 
 
 def publish_sweep(result: SweepResult, sweep: SweepConfig) -> None:
@@ -83,4 +90,4 @@ def publish_drift(drift: Drift, report: str, run: TrackedRun) -> None:
     create_markdown_artifact(report, key="drift-report", description=drift.sentence)
     create_table_artifact(list_signals(drift), key="drift-signals", description=drift.sentence)
     if run.url is not None:
-        create_link_artifact(run.url, link_text=f"MLflow run {run.name}", key="mlflow-run")
+        create_link_artifact(run.url, link_text=f"MLflow run {run.name}", key="mlflow-run", description=drift.sentence)

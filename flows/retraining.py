@@ -18,9 +18,9 @@ def retraining(config: Config, only_new: bool = False, content: str | None = Non
     """Train as the configuration says, and end with the outcome as the run's message.
 
     Args:
-        config: all that the training depends on.
-        only_new: train on no reviews that the model has been trained on, or on which that failed: end as "Nothing new".
-        content: the digest of the reviews that this run is started for. It is not tried again unasked if the run fails.
+        config: All that the training depends on.
+        only_new: Train on no reviews that the model has been trained on, or on which that failed: end as "Nothing new".
+        content: The digest of the reviews that this run is started for. It is not tried again unasked if the run fails.
     """
     recover_killed_runs()
     with only_training(config.registered_model):  # looked at within it: the training that it waits for may be of these reviews

@@ -19,7 +19,7 @@ def scoring(config: ScoringConfig) -> ScoringResult:
     """Score a table, and write it whole or not at all; after a kill, the same again scores what is missing.
 
     Args:
-        config: what to score, with which version, where to, and on which runner.
+        config: What to score, with which version, where to, and on which runner.
     """
     version = pin_version(config.model, config.version)
     with open_job(config, version) as job, task_runner(config.runner) as runner:

@@ -37,8 +37,8 @@ def sweep(config: Config, sweep: SweepConfig) -> SweepResult:
     """Try values of the sweep's space, each trial a training that never opens the test split, and train with the best.
 
     Args:
-        config: all that the trials have in common.
-        sweep: what differs between them, and where they run.
+        config: All that the trials have in common.
+        sweep: What differs between them, and where they run.
     """
     recover_killed_runs()
     refuse_opening(config.registered_model, config.evaluation.audit_fraction)

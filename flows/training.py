@@ -34,10 +34,10 @@ def training(config: Config, tags: Mapping[str, str] | None = None, force: bool 
     A training that was cut off is gone on with where this one would be the same.
 
     Args:
-        config: all that the run depends on.
-        tags: further tags of the MLflow run.
-        force: begin anew, and run every stage, also those whose result is there.
-        resume: go on with a training that was cut off, or not at all.
+        config: All that the run depends on.
+        tags: Further tags of the MLflow run.
+        force: Begin anew, and run every stage, also those whose result is there.
+        resume: Go on with a training that was cut off, or not at all.
     """
     refuse_opening(config.registered_model, config.evaluation.audit_fraction)
     run_tags = {**prefect_tags(), REGISTERED_MODEL: config.registered_model, **(tags or {})}

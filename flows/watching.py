@@ -25,8 +25,8 @@ def watching(config: Config, settle_seconds: float = 10.0) -> State[None]:
     and again, and what one look misses the next one sees.
 
     Args:
-        config: of the training that the reviews are for.
-        settle_seconds: how long they must stay the same before they count.
+        config: Of the training that the reviews are for.
+        settle_seconds: How long they must stay the same before they count.
     """
     model, place = config.registered_model, describe_source(config.data)
     try:

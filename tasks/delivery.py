@@ -4,6 +4,7 @@ What is sent twice, after a kill say, is there once: MLflow keeps a metric's poi
 rest by its name.
 """
 
+import json
 import logging
 import threading
 import time
@@ -42,6 +43,8 @@ REFUSALS = {
 }
 """What MLflow answers to what it will never take; all else, a password that was changed included, may be mended meanwhile."""
 REFUSING_STATUS = (400, 404, 405, 413)
+COLUMNS = [{"name": "text", "type": "string", "required": True}, {"name": "label", "type": "integer", "required": True}]
+"""Of every dataset, as MLflow writes a schema."""
 
 logger = logging.getLogger("reprise.tracking")
 
@@ -227,7 +230,14 @@ def _send_files(client: MlflowClient, run_id: str, files: Files) -> None:
 
 
 def _dataset_input(one: RecordedDataset) -> DatasetInput:
-    dataset = Dataset(name=one.name, digest=one.digest, source_type="local", source=one.source, profile=one.profile)
+    dataset = Dataset(
+        name=one.name,
+        digest=one.digest,
+        source_type="local",
+        source=one.source,
+        schema=json.dumps({"mlflow_colspec": COLUMNS}),
+        profile=one.profile,
+    )
     return DatasetInput(dataset, tags=[InputTag("mlflow.data.context", one.context)])
 
 

@@ -11,10 +11,11 @@ def gate_lines(decision: Decision) -> list[str]:
     """Return a decision's comparison and conditions as lines."""
     comparison, audit = decision.comparison, decision.audit
     decisions = "1 decision" if comparison.decided_before == 1 else f"{comparison.decided_before} decisions"
+    overlap = comparison.overlap_rows
+    left_out = f"; {overlap:,} more left out, since a version was trained on their text" if overlap else ""
     rows = f"{comparison.rows:,} gate rows (`{comparison.gate_sha256[:12]}`)"
     return [
-        f"**{decision.outcome}** on {rows}, which had taken {decisions} before; "
-        f"{comparison.overlap_rows} more left out, since a version was trained on their text.",
+        f"**{decision.outcome}** on {rows}, which had taken {decisions} before{left_out}.",
         "",
         *_standings(comparison),
         *_slices(comparison),

@@ -20,6 +20,7 @@ from tasks.handles import (
     ValidationReport,
 )
 from tasks.journal import Datasets, Files, Metrics, RecordedDataset, Tags, Text
+from tasks.metric_names import PEAK_MEMORY, cpu_seconds_metric, interval_metrics, seconds_metric
 from tasks.tracking import delivery_of
 from tasks.workspace import sha256_of_file
 
@@ -27,17 +28,18 @@ DESCRIPTION, TABLES = "mlflow.note.content", "mlflow.loggedArtifacts"
 """Tags of MLflow's own: what its UI shows as the run's description, and which artifacts it shows as tables."""
 DATASET_CONTEXTS: dict[Split, str] = {"train": "training", "validation": "validation", "test": "testing"}
 HISTORY_NAMES = {
-    "loss": "train/loss",
-    "accuracy": "train/accuracy",
-    "val_loss": "validation/loss",
-    "val_accuracy": "validation/accuracy",
+    "loss": "train_loss",
+    "accuracy": "train_accuracy",
+    "val_loss": "validation_loss",
+    "val_accuracy": "validation_accuracy",
 }
+MEASURED_GROUPS = {"reviews": "texts", "padded": "words"}
 
 
 def log_validation(run: TrackedRun, report: ValidationReport, name: str) -> None:
-    """Log a validation's Data Docs, JSON result and summary under `validation/<name>`, its figures as `<name>/...`."""
+    """Log a validation's Data Docs, JSON result and summary under `validation/<name>`, and what it measured."""
     _log_files(run, Path(report.path), f"validation/{name}")
-    _log_metrics(run, {f"{name}/{figure}": value for figure, value in report.measured.items()})
+    _log_metrics(run, {f"{MEASURED_GROUPS[name]}/{figure}": value for figure, value in report.measured.items()})
     verdict = "passed" if report.passed else "failed"
     _set_tags(run, {f"validation.{name}": f"{verdict}, warnings: {len(report.warnings)}"})
 
@@ -71,27 +73,28 @@ def log_padding(run: TrackedRun, padded: PaddedReviews) -> None:
         "out_of_vocabulary_share": padded.out_of_vocabulary_share,
         "padding_share": padded.padding_share,
     }
-    figures = {f"padding/{name}_{split}": share for name, by_split in shares.items() for split, share in by_split.items()}
+    figures = {f"words/{name}_{split}": share for name, by_split in shares.items() for split, share in by_split.items()}
     _log_metrics(run, figures)
 
 
 def log_epoch(run: TrackedRun, epoch: int, figures: Mapping[str, float]) -> None:
     """Log an epoch's figures at the step that is its number, from 1."""
-    named = {HISTORY_NAMES.get(name, f"train/{name}_per_epoch"): value for name, value in figures.items()}
-    _log_metrics(run, named, step=epoch)
+    _log_metrics(run, {f"epoch/{HISTORY_NAMES.get(name, name)}": value for name, value in figures.items()}, step=epoch)
 
 
 def log_training(run: TrackedRun, model: TrainedModel) -> None:
     """Log the network's summary, its parameter count and the digest of its weights."""
     _log_files(run, model.file("summary.txt"))
-    _log_metrics(run, {"model/parameters": model.parameters, "train/best_epoch": model.best_epoch})
+    _log_metrics(run, {"model/parameters": model.parameters, "model/best_epoch": model.best_epoch})
     _set_tags(run, {"weights_sha256": model.sha256})
 
 
 def log_evaluation(run: TrackedRun, evaluation: Evaluation, *, step: int) -> None:
     """Log test metrics with their intervals, slices, the linear model's, figures, predictions and the table of mistakes."""
     bounds = {
-        f"test_{side}/{name}": getattr(figure, side) for name, figure in evaluation.metrics.items() for side in ("low", "high")
+        bound: value
+        for name, figure in evaluation.metrics.items()
+        for bound, value in zip(interval_metrics(name), (figure.low, figure.high), strict=True)
     }
     figures = {f"test/{name}": figure.value for name, figure in evaluation.metrics.items()}
     beside = evaluation.baseline
@@ -125,9 +128,9 @@ def log_outcome(
     """Log texts that a person reads, by their file's name, the run's description, and what each stage took."""
     for name, text in texts.items():
         delivery_of(run).append(Text(name=name, text=text))
-    _log_metrics(run, {f"seconds/{record.stage.replace(' ', '_')}": record.seconds for record in stages})
-    _log_metrics(run, {f"cpu_seconds/{record.stage.replace(' ', '_')}": record.cpu_seconds for record in stages})
-    _log_metrics(run, {"memory/peak_mebibytes": max(record.peak_mebibytes for record in stages)})
+    _log_metrics(run, {seconds_metric(record.stage): round(record.seconds, 3) for record in stages})
+    _log_metrics(run, {cpu_seconds_metric(record.stage): round(record.cpu_seconds, 3) for record in stages})
+    _log_metrics(run, {PEAK_MEMORY: round(max(record.peak_mebibytes for record in stages), 1)})
     reused = ", ".join(record.stage for record in stages if record.reused)
     _set_tags(run, {DESCRIPTION: description, "stages.reused": reused or "none", **tags})
 

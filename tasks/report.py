@@ -127,11 +127,15 @@ def write_card(
 ) -> str:
     """Return the card of a registered model whose champion, or newest version if it has none, is this version."""
     name, number = version.name, version.version
+    accuracy = evaluation.metrics["accuracy"]
     return "\n".join(
         [
             f"# {name}",
             "",
-            f"Tells whether a review is positive, from its raw text. This page speaks of version {number}.",
+            "Tells whether a review is positive, from its raw text: rightly for "
+            f"{accuracy.value:.2%} of {evaluation.rows:,} test reviews, "
+            f"with a {evaluation.confidence:.0%} interval from {accuracy.low:.2%} to {accuracy.high:.2%}. "
+            f"This page speaks of version {number}.",
             "",
             "## Use",
             "",

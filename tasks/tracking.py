@@ -33,6 +33,7 @@ from tasks.delivery import Delivery, milliseconds_now
 from tasks.errors import JournalError, RegistryError, RepriseError, StoreFull, TrialPruned
 from tasks.handles import TrackedRun
 from tasks.journal import Ended, Journal, Metrics, Params, Text
+from tasks.metric_names import seconds_metric
 from tasks.mlflow_store import (
     await_database,
     connect,
@@ -111,7 +112,7 @@ def training_run(
     with reaching_mlflow():
         await_database(lambda: client.search_experiments(max_results=1))
     source = {MLFLOW_SOURCE_NAME: "reprise", MLFLOW_SOURCE_TYPE: "LOCAL", MLFLOW_USER: getpass.getuser()}
-    all_tags = {**source, **read_circumstances(), **tags}
+    all_tags = {**source, **tags, **read_circumstances()}  # shown in this order
     with reaching_mlflow():
         if parent is not None:
             client.get_run(parent.run_id)  # a worker elsewhere may have been told of another store, or of none
@@ -143,7 +144,7 @@ def training_run(
                 resumed=reopened is not None,
             )
             # In the block: a run whose folder nobody holds, and that has not ended, counts as killed.
-            total = {"seconds/total": time.perf_counter() - start}
+            total = {seconds_metric("total"): round(time.perf_counter() - start, 3)}
             delivery.append(Metrics(time=milliseconds_now(), step=0, values=total))
             settle(run_id, config.tracking.wait_seconds)
             with reaching_mlflow():
@@ -294,7 +295,9 @@ class _SystemMetrics(SystemMetricsMonitor):  # type: ignore[misc]
     def monitor(self) -> None:
         self.collect_metrics()
         while not self._shutdown_event.wait(self.sampling_interval):
-            values = {f"{self._metrics_prefix}{name}": float(value) for name, value in self.aggregate_metrics().items()}
+            values = {
+                f"{self._metrics_prefix}{name}": round(float(value), 3) for name, value in self.aggregate_metrics().items()
+            }
             try:
                 self._delivery.append(Metrics(time=milliseconds_now(), step=self._next_step, values=values))
             except JournalError as unwritten:

@@ -8,6 +8,7 @@ from tasks.baseline_report import baseline_lines
 from tasks.gate_report import gate_lines, tell_change
 from tasks.handles import BaselineComparison, Decision, LedgerEntry
 from tasks.markdown import in_cell, table
+from tasks.metric_names import PEAK_MEMORY, cpu_seconds_metric, interval_metrics, seconds_metric, timed_stages
 from tasks.titles import METRIC_TITLES
 
 
@@ -103,7 +104,7 @@ def _ledger(record: VersionRecord) -> list[str]:
 
 def _metrics(metrics: Mapping[str, float]) -> list[str]:
     rows = [
-        [title, f"{metrics[f'test/{name}']:.4f}", f"{metrics[f'test_low/{name}']:.4f} to {metrics[f'test_high/{name}']:.4f}"]
+        [title, f"{metrics[f'test/{name}']:.4f}", _interval(metrics, name)]
         for name, title in METRIC_TITLES.items()
         if f"test/{name}" in metrics
     ]
@@ -113,6 +114,11 @@ def _metrics(metrics: Mapping[str, float]) -> list[str]:
 def _baseline(record: VersionRecord) -> list[str]:
     tested = {name.removeprefix("test/"): value for name, value in record.metrics.items() if name.startswith("test/")}
     return [] if record.baseline is None else baseline_lines(record.baseline, tested)
+
+
+def _interval(metrics: Mapping[str, float], name: str) -> str:
+    bounds = [f"{metrics[bound]:.4f}" for bound in interval_metrics(name) if bound in metrics]
+    return " to ".join(bounds) or "not recorded"
 
 
 def _data(record: VersionRecord) -> list[str]:
@@ -139,18 +145,17 @@ def _differences(record: VersionRecord) -> list[str]:
 
 
 def _receipts(record: VersionRecord) -> list[str]:
-    stages = [name.removeprefix("seconds/") for name in record.metrics if name.startswith("seconds/")]
     reused = record.run_tags.get("stages.reused", "").split(", ")
     rows = [
         [
-            shown := stage.replace("_", " "),
-            f"{record.metrics[f'seconds/{stage}']:.1f}",
+            stage,
+            f"{record.metrics[seconds_metric(stage)]:.1f}",
             _cpu_seconds(record.metrics, stage),
-            "reused" if shown in reused else "",
+            "reused" if stage in reused else "",
         ]
-        for stage in sorted(stages, key=lambda stage: stage == "total")
+        for stage in sorted(timed_stages(record.metrics), key=lambda stage: stage == "total")
     ]
-    peak = record.metrics.get("memory/peak_mebibytes")
+    peak = record.metrics.get(PEAK_MEMORY)
     return [
         *table(["stage", "seconds", "CPU seconds", ""], rows),
         "",
@@ -163,7 +168,7 @@ def _receipts(record: VersionRecord) -> list[str]:
 
 
 def _cpu_seconds(metrics: Mapping[str, float], stage: str) -> str:
-    value = metrics.get(f"cpu_seconds/{stage}")
+    value = metrics.get(cpu_seconds_metric(stage))
     return "" if value is None else f"{value:.1f}"
 
 

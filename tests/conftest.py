@@ -171,7 +171,7 @@ def s3_bucket(s3_server, monkeypatch):
 
 @pytest.fixture(scope="module")
 def chromium():
-    """A headless Chromium, Debian's own. Of one module: Playwright's event loop would hinder who starts one in this process."""
+    """A headless Chromium, Debian's own. Of one module: Playwright's event loop would hinder whoever starts one here."""
     program = shutil.which("chromium") or pytest.skip("no Chromium: apt-get install chromium")
     from playwright.sync_api import sync_playwright
 

@@ -33,10 +33,10 @@ def test_a_run_records_its_configuration_its_code_and_its_packages(embedded_mlfl
     assert (run.data.params["training.epochs"], run.data.params["data.source"]) == (str(config.training.epochs), "sample")
     assert run.data.tags["package.tensorflow"] == "2.21.0"
     assert {**run.data.tags, **read_circumstances()} == run.data.tags
-    history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "train/loss")
+    history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "epoch/train_loss")
     assert [(point.step, point.value) for point in history] == [(1, 0.5), (2, 0.4)]
-    assert run.data.metrics["validation/loss"] == 0.5
-    assert run.data.metrics["seconds/total"] > 0
+    assert run.data.metrics["epoch/validation_loss"] == 0.5
+    assert run.data.metrics["time/total_seconds"] > 0
     resolved = mlflow.artifacts.load_text(f"runs:/{run.info.run_id}/config.yaml")
     assert "epochs:" in resolved
 

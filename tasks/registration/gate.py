@@ -83,15 +83,19 @@ def _check_floors(challenger: Standing, floors: Mapping[Metric, float]) -> GateC
     for name, floor in floors.items():
         value = challenger.metrics.get(name, math.nan)
         if not value >= floor:
-            return _check("floors", False, f"{name} {value:.6g} of version {challenger.version} is below the floor {floor:g}")
-    figures = ", ".join(f"{name} {challenger.metrics[name]:.6g} >= {floor:g}" for name, floor in floors.items())
+            return _check(
+                "floors", False, f"{name} {_beside(value, floor)} of version {challenger.version} is below the floor {floor:g}"
+            )
+    figures = ", ".join(f"{name} {_beside(challenger.metrics[name], floor)} >= {floor:g}" for name, floor in floors.items())
     return _check("floors", True, f"every floor is reached ({figures})")
 
 
 def _check_calibration(challenger: Standing, gate: GateConfig) -> GateCheck:
     error, bound = challenger.calibration_error, gate.max_calibration_error
     passed = 0 <= error <= bound
-    return _check("calibration", passed, f"calibration error {error:.6g} is {'within' if passed else 'not within'} {bound:g}")
+    return _check(
+        "calibration", passed, f"calibration error {_beside(error, bound)} is {'within' if passed else 'not within'} {bound:g}"
+    )
 
 
 def _check_latency(challenger: Standing, champion: Standing, gate: GateConfig) -> GateCheck:
@@ -222,6 +226,11 @@ def _tell_gain(gain: Interval) -> str:
 def _tell_evidence(comparison: Comparison, gain: Interval, p_value: float) -> str:
     told = "below 0.0001" if p_value < 0.0001 else f"{p_value:.4f}"
     return f"{_tell_gain(gain)}, McNemar p {told} ({comparison.test})"
+
+
+def _beside(value: float, bound: float) -> str:
+    """Return a figure in four digits, or in six where it would look like its bound and is not."""
+    return f"{value:.4g}" if value == bound or float(f"{value:.4g}") != bound else f"{value:.6g}"
 
 
 def _points(share: float) -> str:

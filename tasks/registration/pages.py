@@ -24,6 +24,9 @@ from tasks.version_page import VersionRecord, write_page
 
 logger = logging.getLogger("reprise.registration")
 
+GAP = "\u2003\u200b"
+"""Ends a cell: MLflow leaves no room between columns, and drops white space that nothing follows."""
+
 CARD = "card.md"
 MAX_DESCRIPTION = 5000
 """Characters of the column in MLflow's registry (mlflow.store.model_registry.dbmodels), which PostgreSQL enforces."""
@@ -88,7 +91,8 @@ def publish_pages(name: str, version: str, before: str | None = None) -> None:
     """
     present = {one.version for one in list_versions() if one.name == name}
     for one in sorted({version, *({before} & present if before else ())}):
-        describe_version(name, one, fit_description(write_page(read_record(name, one)), f"`reprise show {one} --model {name}`"))
+        page = lay_out(write_page(read_record(name, one)))
+        describe_version(name, one, fit_description(page, f"`reprise show {one} --model {name}`"))
     champion = base_of(read_ledger(name)).champion
     try:
         with fetched_run_file(find_version(name, champion or version), CARD, "its model card") as path:
@@ -96,7 +100,22 @@ def publish_pages(name: str, version: str, before: str | None = None) -> None:
     except ModelMismatch as error:  # must not undo a rollback to a version that can still be served
         card = f"The card of this model's champion, version {champion or version}, is lost. {error}"
         logger.warning("%s", error)
-    describe_model(name, fit_description(card, f"{CARD} of the run"))
+    describe_model(name, fit_description(lay_out(card), f"{CARD} of the run"))
+
+
+def lay_out(page: str) -> str:
+    """Return a page as MLflow shows it best: without the heading, which its own page has, and with room in and below tables."""
+    lines = page.split("\n")
+    if lines[0].startswith("# "):
+        lines = lines[2:]
+        lines[0] = lines[0].replace("**", "")  # lists of versions show this line as it is
+    laid_out = []
+    for line, following in zip(lines, [*lines[1:], ""], strict=True):
+        in_table = line.startswith("| ")
+        laid_out.append(line.replace(" | ", f"{GAP} | ") if in_table and not line.startswith("| ---") else line)
+        if in_table and not following:
+            laid_out += ["", "<br>"]
+    return "\n".join(laid_out)
 
 
 def fit_description(page: str, command: str) -> str:

@@ -179,7 +179,8 @@ def record(result: RunResult, config: Config) -> None:
     decision, version = result.decision, result.version
     tags = {"decision.outcome": decision.outcome, "registered_version": f"{version.name}/{version.version}"}
     texts = {"report.md": write_report(result, config)}
-    log_outcome(result.run, texts=texts, description=headline(result), stages=result.stages, tags=tags)
+    description = f"{headline(result)}\n\n**{decision.outcome}**: {decision.reason}"
+    log_outcome(result.run, texts=texts, description=description, stages=result.stages, tags=tags)
     settle(result.run.run_id, config.tracking.wait_seconds)
 
 

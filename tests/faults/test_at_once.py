@@ -85,7 +85,7 @@ def test_trainings_of_one_model_wait_and_say_so_and_each_run_has_its_own(trained
     for report, seed, epochs in zip(reports, (0, 1, 7), (1, 2, 3), strict=True):
         run = workplace.store.get_run(report["run_id"])
         assert (run.info.status, run.data.params["training.seed"]) == ("FINISHED", str(seed))
-        points = workplace.store.get_metric_history(report["run_id"], "train/loss")
+        points = workplace.store.get_metric_history(report["run_id"], "epoch/train_loss")
         assert [point.step for point in points] == list(range(1, epochs + 1))
         details = find_version(report["model"], report["version"])
         assert (details.summary.run_id, details.tags["weights_sha256"]) == (report["run_id"], report["weights_sha256"])

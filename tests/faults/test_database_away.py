@@ -73,7 +73,7 @@ def test_a_locked_database_is_waited_for_by_what_needs_it_and_not_by_training(em
             assert list_versions() == []  # waits
     found = mlflow.get_run(run.run_id)
     assert found.info.status == "FINISHED"
-    points = mlflow.MlflowClient().get_metric_history(run.run_id, "train/loss")
+    points = mlflow.MlflowClient().get_metric_history(run.run_id, "epoch/train_loss")
     assert [(point.step, point.value) for point in points] == [(epoch, 1 / epoch) for epoch in range(1, 41)]
 
 
@@ -139,7 +139,7 @@ def test_a_restarted_postgresql_costs_a_run_nothing(monkeypatch, tmp_path):
                 topology.resume_database()
             client = connect()
             assert client.get_run(run.run_id).info.status == "FINISHED"
-            assert [point.step for point in client.get_metric_history(run.run_id, "train/loss")] == list(range(1, 11))
+            assert [point.step for point in client.get_metric_history(run.run_id, "epoch/train_loss")] == list(range(1, 11))
             topology.stop("database")
             with ThreadPoolExecutor() as beside:
                 begun = beside.submit(begin_run, config)

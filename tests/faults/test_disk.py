@@ -271,7 +271,7 @@ def test_a_store_that_is_full_ends_the_run_and_registers_nothing(store, config, 
     end_abandoned_runs()
     (run,) = connect().search_runs([connect().get_experiment_by_name("sample").experiment_id])
     assert run.info.status == "FAILED"  # where its end found no room, the journal had it
-    assert run.data.metrics == ({"train/loss": 0.5} if what == "a metric" else {})
+    assert run.data.metrics == ({"epoch/train_loss": 0.5} if what == "a metric" else {})
     with training_run(config, name="x", tags={}) as run:
         work(run)
     assert {version.version for version in list_versions()} == {"1", "2"}

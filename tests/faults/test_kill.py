@@ -19,7 +19,7 @@ FAULT = "kill -9 (and SIGTERM) of a training"
 EPOCHS = 6
 GO_ON = "`reprise train --resume` goes on with run "
 # Not the run's duration, which is another each time; and what is told of time in each epoch.
-TIMES = ("seconds/", "cpu_seconds/", "memory/", "system/", "train/seconds_per_epoch")
+TIMES = ("time/", "system/", "epoch/seconds")
 
 
 class Outcome(NamedTuple):

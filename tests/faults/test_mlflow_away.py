@@ -69,7 +69,7 @@ def delivered(run_id):
 def assert_whole(run_id, epochs=EPOCHS):
     points = delivered(run_id)
     assert points == recorded(run_id)
-    assert [step for name, step, *_ in points if name == "train/loss"] == list(range(1, epochs + 1))
+    assert [step for name, step, *_ in points if name == "epoch/train_loss"] == list(range(1, epochs + 1))
 
 
 def test_a_server_that_is_stopped_for_good_and_one_that_returns(server, proxy, caplog):
@@ -139,7 +139,7 @@ def test_on_a_slow_server_what_is_recorded_meanwhile_is_not_waited_for(proxy):
         proxy.delay = 1.0
         record_epochs(run, count=3)
         settle(run.run_id, 30)
-        assert [step for name, step, *_ in delivered(run.run_id) if name == "train/loss"] == [1, 2, 3]
+        assert [step for name, step, *_ in delivered(run.run_id) if name == "epoch/train_loss"] == [1, 2, 3]
         proxy.delay = 0.0
 
 
@@ -228,7 +228,7 @@ def test_a_training_whose_server_is_gone_for_good_trains_to_its_end_and_says_how
     monkeypatch.setenv("REPRISE_HOME", str(workplace.folder / ".reprise"))
     monkeypatch.setenv("MLFLOW_TRACKING_URI", uri)
     run_id = journal.parent.name
-    assert [step for name, step, *_ in recorded(run_id) if name == "train/loss"] == list(range(1, 13))
+    assert [step for name, step, *_ in recorded(run_id) if name == "epoch/train_loss"] == list(range(1, 13))
     with faulty_proxy(server, proxy.server_port):
         workplace.run("train", "--config", config)
         connect()
@@ -241,7 +241,7 @@ def wait_for_epoch(folder, process):
     """Return the journal of the one training in a workplace, once it has an epoch in it."""
     while process.poll() is None:
         for path in folder.glob(f".reprise/runs/*/{JOURNAL}"):
-            if "train/loss" in path.read_text():
+            if "epoch/train_loss" in path.read_text():
                 return path
         time.sleep(0.05)
     pytest.fail(process.communicate()[1])

@@ -32,7 +32,7 @@ def test_a_training_ends_in_time_with_one_line_and_the_next_works(workplace, doo
     config = workplace.write_config("training.epochs=12")
     training = workplace.start("train", "--config", config)
     while training.poll() is None and not any(
-        "train/loss" in path.read_text() for path in workplace.folder.glob(f".reprise/runs/*/{JOURNAL}")
+        "epoch/train_loss" in path.read_text() for path in workplace.folder.glob(f".reprise/runs/*/{JOURNAL}")
     ):
         time.sleep(0.05)
     kill_server()
@@ -45,7 +45,7 @@ def test_a_training_ends_in_time_with_one_line_and_the_next_works(workplace, doo
     told = f"{lost}; `reprise train --resume` goes on with run {run.info.run_id}, after epoch 12 of 12"
     assert errors.splitlines() == [f"error: {told}"]
     assert (run.info.status, run.data.tags["error"]) == ("FAILED", f"OrchestrationError: {lost}")
-    steps = [point.step for point in workplace.store.get_metric_history(run.info.run_id, "train/loss")]
+    steps = [point.step for point in workplace.store.get_metric_history(run.info.run_id, "epoch/train_loss")]
     assert steps == list(range(1, 13))
     assert workplace.store.search_model_versions() == []
 

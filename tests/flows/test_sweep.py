@@ -93,7 +93,7 @@ def test_a_trial_that_is_pruned_or_fails_ends_alone(run_trials, configure):
     assert runs[1].data.tags["pruned"].startswith("pruned at epoch 1, val_loss ")
     assert runs[2].data.tags["error"].startswith("TrainingDiverged: loss is")
     assert runs[3].data.params["padding.maxlen"] == "20"
-    epochs = mlflow.MlflowClient().get_metric_history(runs[0].info.run_id, "validation/loss")
+    epochs = mlflow.MlflowClient().get_metric_history(runs[0].info.run_id, "epoch/validation_loss")
     assert [point.step for point in epochs] == [1, 2]
     assert trials[0].value == epochs[1].value == runs[0].data.metrics["trial/val_loss"]
     assert not any(name.startswith("test") for run in runs for name in run.data.metrics)

@@ -68,7 +68,7 @@ def test_runs_one_after_another(run, real_slice, configure, caplog, capsys, tmp_
     assert reused(first) == CACHED
     states, flow_run = prefect_states(first)
     assert states == {stage: "Cached" if stage in CACHED else "Completed" for stage in STAGES}
-    assert flow_run.name.startswith("slice-lstm seed 0 ")
+    assert flow_run.name.endswith(" slice-lstm seed 0")
     assert first.model.sha256 != other.model.sha256
     assert first.decision.outcome == "promote"
     assert first.padded.rows == {"train": 480, "validation": 120, "test": 300}
@@ -192,14 +192,14 @@ def check_prefect_artifacts(result):
 def check_mlflow_run(result):
     run = mlflow.get_run(result.run.run_id)
     assert run.info.status == "FINISHED"
-    history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "validation/accuracy")
+    history = mlflow.MlflowClient().get_metric_history(run.info.run_id, "epoch/validation_accuracy")
     assert [(point.step, point.value) for point in history] == list(enumerate(result.model.history["val_accuracy"], start=1))
     metrics, tags = run.data.metrics, run.data.tags
     assert metrics["test/accuracy"] == result.evaluation.metrics["accuracy"].value
-    assert metrics["test_low/accuracy"] < metrics["test/accuracy"] < metrics["test_high/accuracy"]
+    assert metrics["test_interval/accuracy_low"] < metrics["test/accuracy"] < metrics["test_interval/accuracy_high"]
     for kind in ("seconds", "cpu_seconds"):
-        assert {f"{kind}/{stage.replace(' ', '_')}" for stage in RECORDED} < set(metrics)
-    assert 100 < metrics["memory/peak_mebibytes"] < 20_000
+        assert {f"time/{stage.replace(' ', '_')}_{kind}" for stage in RECORDED} < set(metrics)
+    assert 100 < metrics["system/peak_memory_mebibytes"] < 20_000
     assert (tags["weights_sha256"], tags["dataset.sha256"]) == (result.model.sha256, result.reviews.sha256)
     assert tags["decision.outcome"] == "promote"
     assert tags["mlflow.note.content"].startswith("slice-lstm version 2: test accuracy")
@@ -241,10 +241,10 @@ def check_registered_model(result):
     with verified_model("slice-lstm", details.summary.version) as folder:
         assert sha256_of_file(folder / "artifacts" / "model.keras") == sha256_of_file(result.model.file("model.keras"))
     card = mlflow.MlflowClient().get_registered_model("slice-lstm").description
-    assert card.startswith("# slice-lstm")
+    assert card.startswith("Tells whether a review is positive")
     assert "This page speaks of version 2." in card
     description = mlflow.MlflowClient().get_model_version("slice-lstm", "2").description
-    assert description.startswith("# slice-lstm version 2\n\n**Champion** since")
+    assert description.startswith("Champion since")
     assert result.decision.reason in description
 
     model = mlflow.pyfunc.load_model("models:/slice-lstm@champion")

@@ -1,4 +1,4 @@
-from tasks.registration.pages import MAX_DESCRIPTION, fit_description
+from tasks.registration.pages import GAP, MAX_DESCRIPTION, fit_description, lay_out
 
 
 def test_a_page_that_is_too_long_is_cut_between_lines_and_says_so():
@@ -9,3 +9,13 @@ def test_a_page_that_is_too_long_is_cut_between_lines_and_says_so():
     assert page.startswith("\n".join(lines) + "\n")
     assert note == "Cut here: `reprise show 4` shows it whole."
     assert fit_description("short", "`reprise show 4`") == "short"
+
+
+def test_a_page_is_laid_out_for_mlflow():
+    page = "\n".join(
+        ["# films version 4", "", "**Champion.** Yes.", "", "| a | b |", "| --- | --- |", "| 1 | 2 |", "", "Text."]
+    )
+    laid_out = lay_out(page).split("\n")
+    assert laid_out[:3] == ["Champion. Yes.", "", f"| a{GAP} | b |"]
+    assert laid_out[3:] == ["| --- | --- |", f"| 1{GAP} | 2 |", "", "<br>", "", "Text."]
+    assert lay_out("No heading.\n\nText.") == "No heading.\n\nText."

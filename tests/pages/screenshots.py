@@ -1,0 +1,78 @@
+"""Make the pictures of docs/images from real trainings on the IMDB reviews, by the journey that the tests make.
+
+.venv/bin/python -m tests.pages.screenshots --data imdb.npz
+"""
+
+import argparse
+import shutil
+import tempfile
+from pathlib import Path
+
+from PIL import Image
+from playwright.sync_api import Page, sync_playwright
+
+from tests.pages import journey
+from tests.pages.browser import new_tab
+from tests.pages.workplace import Workplace
+
+IMAGES = Path(__file__).parents[2] / "docs" / "images"
+COLOURS = 96
+# A first champion, a second that is better for three epochs more, and one of another size and seed beside them.
+TRAININGS = (["training.epochs=2"], [], ["training.seed=1", "model.lstm_units=16"])
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--data", type=Path, required=True, help="imdb.npz, with imdb_word_index.json beside it")
+    data = parser.parse_args().data.resolve()
+    IMAGES.mkdir(exist_ok=True)
+    with tempfile.TemporaryDirectory() as scratch:
+        folder = Path(scratch) / "films"
+        folder.mkdir()
+        for name in (data.name, "imdb_word_index.json"):  # so that the pages name no folder of this machine's
+            shutil.copy(data.with_name(name), folder / name)
+        take_pictures(folder, f"--data={data.name}")
+
+
+def take_pictures(folder: Path, data: str) -> None:
+    """Train in a folder and go through all pages, with a picture of each."""
+    place = Workplace(folder)
+    with place.show_pages(), sync_playwright() as playwright:
+        trained = [
+            place.train("--config=imdb", data, *(f"--set={assignment}" for assignment in assignments))
+            for assignments in TRAININGS
+        ]
+        program = shutil.which("chromium")
+        assert program, "no Chromium: apt-get install chromium"
+        # Chromium's own sandbox does not start for root, nor in most containers; what is opened is ours.
+        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        mlflow, champion = place.links["MLflow"], max((one for one in trained if one.alias == "champion"), key=_number)
+        with place.serve("--config=imdb", data), new_tab(browser) as page:
+            journey.see_experiment(page, mlflow, trained, take)
+            journey.see_curves_side_by_side(page, trained, take)
+            journey.compare_runs(page, mlflow, trained[1:], take)
+            journey.see_run(page, champion, take)
+            journey.see_charts(page, champion, take)
+            journey.see_report_and_figures(page, champion, take)
+            journey.see_model(page, mlflow, trained, take)
+            journey.see_version(page, mlflow, champion, take)
+            journey.see_flow_run(page, place.links["Prefect"], champion, take)
+            journey.see_schedule(page, place.links["retraining"], "At 03:00 AM every day", take)
+            journey.start_training(page, place.links["retraining"], 3, take)
+            journey.see_started_training(page, place.links["retraining"], champion.model, take)
+
+
+def take(page: Page, name: str) -> None:
+    """Write a picture of a page, in as few colours as it needs."""
+    path = IMAGES / f"{name}.png"
+    page.screenshot(path=path)
+    with Image.open(path) as picture:
+        picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
+
+
+def _number(trained: "journey.Trained") -> int:
+    return int(trained.version)
+
+
+if __name__ == "__main__":
+    main()
