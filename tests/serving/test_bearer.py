@@ -5,7 +5,7 @@ import pytest
 from tasks.errors import InputError
 from tasks.serving.bearer import VARIABLE, has_token, take_token
 
-TOKEN = "a-token-of-24-characters"
+TOKEN = "a-token-of-24-characters"  # noqa: S105
 
 
 def test_it_comes_from_the_environment_which_forgets_it(monkeypatch):

@@ -1,6 +1,7 @@
 "use strict";
 
 const MOST_ROWS = 20;
+const FAINTEST = 0.08; // of the strongest word's change: below it, a word is not marked
 const element = (id) => document.getElementById(id);
 const signed = (number) => `${number < 0 ? "−" : "+"}${Math.abs(number).toFixed(3)}`;
 
@@ -51,7 +52,7 @@ function paint(letters, word, strongest) {
   mark.title = describe(word);
   if (!word.known) mark.classList.add("unknown");
   const strength = strongest ? Math.abs(word.change) / strongest : 0;
-  if (strength >= 0.02) {
+  if (strength >= FAINTEST) {
     const kind = word.change > 0 ? "raises" : "lowers";
     mark.classList.add(kind);
     mark.style.backgroundColor = `rgba(var(--${kind}), ${(0.6 * strength).toFixed(3)})`;
