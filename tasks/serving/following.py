@@ -136,7 +136,7 @@ class Follower:
             if self._refused and self._refused.pinned == pinned:
                 pause = min(2 * self._refused.pause, LONGEST_PAUSE_SECONDS)
             self._refused = _Refused(pinned, pause, time.monotonic() + pause)
-        version = pinned and pinned.version
+        version = None if pinned is None else pinned.version
         if self._trouble is None or (self._trouble.version, self._trouble.reason) != (version, reason):
             self._trouble = Trouble(datetime.now(UTC), version, reason)
             kept = f"version {self._loaded.pinned.version} stays" if self._loaded else "nothing is served"

@@ -1,6 +1,14 @@
 """What Prometheus is told."""
 
-from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, ProcessCollector, disable_created_metrics, generate_latest
+from prometheus_client import (
+    CollectorRegistry,
+    Counter,
+    Gauge,
+    Histogram,
+    ProcessCollector,
+    disable_created_metrics,
+    generate_latest,
+)
 from prometheus_client.exposition import CONTENT_TYPE_LATEST
 
 from tasks.registration.loaded_version import LoadedVersion
@@ -16,24 +24,29 @@ class Metrics:
 
     def __init__(self) -> None:
         """Make them, all at zero."""
-        disable_created_metrics()  # a second series for each, of its beginning, which nobody asks for
-        self._registry = CollectorRegistry()
-        at = {"registry": self._registry}
-        self._requests = Counter("reprise_requests", "Requests that were answered", ["path", "status"], **at)
-        self._seconds = Histogram("reprise_request_seconds", "From a request to its answer", ["path"], buckets=SECONDS, **at)
-        self._texts = Counter("reprise_texts", "Texts that were scored, those of explanations included", **at)
-        self._batches = Histogram("reprise_batch_texts", "Texts of a batch", buckets=SIZES, **at)
-        self._batch_requests = Histogram("reprise_batch_requests", "Requests of a batch", buckets=SIZES, **at)
-        self._batch_seconds = Histogram("reprise_batch_seconds", "The model's time for a batch", buckets=SECONDS, **at)
-        self._model = Gauge("reprise_model_info", "1 for the version that is served", ["model", "version"], **at)
-        self._loaded = Gauge("reprise_model_loaded_timestamp_seconds", "When the version that is served was loaded", **at)
-        self._swaps = Counter("reprise_model_swaps", "Versions that were loaded to be served", **at)
-        self._troubles = Counter(
-            "reprise_follow_failures", "Times that the version that should be served could not be found, or not be loaded", **at
+        disable_created_metrics()  # type: ignore[no-untyped-call]  # a second series for each, of its beginning, which nobody asks for
+        registry = self._registry = CollectorRegistry()
+        self._requests = Counter("reprise_requests", "Requests that were answered", ["path", "status"], registry=registry)
+        self._seconds = Histogram(
+            "reprise_request_seconds", "From a request to its answer", ["path"], buckets=SECONDS, registry=registry
         )
-        self._troubled = Gauge("reprise_follow_trouble", "1 while what is served may not be what should be", **at)
-        self._waiting = Gauge("reprise_waiting_texts", "Texts that wait to be scored", **at)
-        ProcessCollector(registry=self._registry)
+        self._texts = Counter("reprise_texts", "Texts that were scored, those of explanations included", registry=registry)
+        self._batches = Histogram("reprise_batch_texts", "Texts of a batch", buckets=SIZES, registry=registry)
+        self._batch_requests = Histogram("reprise_batch_requests", "Requests of a batch", buckets=SIZES, registry=registry)
+        self._batch_seconds = Histogram(
+            "reprise_batch_seconds", "The model's time for a batch", buckets=SECONDS, registry=registry
+        )
+        self._model = Gauge("reprise_model_info", "1 for the version that is served", ["model", "version"], registry=registry)
+        self._loaded = Gauge(
+            "reprise_model_loaded_timestamp_seconds", "When the version that is served was loaded", registry=registry
+        )
+        self._swaps = Counter("reprise_model_swaps", "Versions that were loaded to be served", registry=registry)
+        self._troubles = Counter(
+            "reprise_follow_failures", "Times that what should be served could not be found or loaded", registry=registry
+        )
+        self._troubled = Gauge("reprise_follow_trouble", "1 while what is served may not be what should be", registry=registry)
+        self._waiting = Gauge("reprise_waiting_texts", "Texts that wait to be scored", registry=registry)
+        ProcessCollector(registry=registry)
 
     def tell_request(self, path: str, status: int, seconds: float) -> None:
         """Count a request; `path` is one of the server's own, or a word for all others."""

@@ -115,5 +115,5 @@ def test_the_documentation_is_there_without_a_network(server, page):
     page.goto(f"{server.url}/docs")
     page.get_by_role("heading", name="POST /predict").wait_for()
     assert page.locator("#title").inner_text().startswith("Reprise model server 0.")
-    page.get_by_text("Predictions", exact=True).click()
+    page.get_by_text("ScoredText", exact=True).click()
     assert "probability" in page.locator("#schemas pre:visible").inner_text()
