@@ -13,6 +13,7 @@ import json
 import os
 import re
 import shutil
+import signal
 import statistics
 import subprocess
 import sys
@@ -94,8 +95,12 @@ def load(contender: Contender, clients: int, seconds: int) -> Load:
 @contextmanager
 def serving(command: list[str], url: str, log: Path) -> Iterator[None]:
     """Run a server until the block ends, which begins when it answers."""
+    # `mlflow models serve` finds uvicorn by PATH, and leaves it behind when it is ended alone.
+    environment = {**os.environ, "PATH": f"{Path(sys.executable).parent}:{os.environ['PATH']}"}
     with log.open("wb") as file:
-        process = subprocess.Popen([sys.executable, "-m", *command], stdout=file, stderr=subprocess.STDOUT)
+        process = subprocess.Popen(
+            [sys.executable, "-m", *command], stdout=file, stderr=subprocess.STDOUT, env=environment, start_new_session=True
+        )
     try:
         deadline = time.monotonic() + START_SECONDS
         while True:
@@ -108,7 +113,7 @@ def serving(command: list[str], url: str, log: Path) -> Iterator[None]:
                 time.sleep(0.5)
         yield
     finally:
-        process.terminate()
+        os.killpg(process.pid, signal.SIGTERM)
         process.wait()
 
 

@@ -5,7 +5,6 @@ import subprocess
 import sys
 import threading
 import time
-from contextlib import contextmanager
 
 import httpx
 import psutil
@@ -17,35 +16,13 @@ from tasks.mlflow_store import tracking_uri
 from tasks.registration.scoring import score_texts
 from tasks.registration.versions import find_version
 from tasks.serving.running import ModelServer, listen
+from tests.benchmarks.serving import serving
 from tests.registration.small_model import NAME, TEXTS
 from tests.serving.conftest import NO_TLS, SECONDS, Running, make_champion, running
 
 pytestmark = pytest.mark.long
 REVIEWS = [one for one in TEXTS if one]
 SWAPS, ALLOWED_MIB = 20, 40
-
-
-@contextmanager
-def child(command, url, log):
-    """A Python module as a process, once it answers at the address."""
-    with log.open("wb") as file:
-        process = subprocess.Popen([sys.executable, "-m", *command], stdout=file, stderr=subprocess.STDOUT, env=os.environ)
-    try:
-        with httpx.Client(verify=NO_TLS) as client:
-            deadline = time.monotonic() + 6 * SECONDS
-            while True:
-                assert process.poll() is None, log.read_text()
-                assert time.monotonic() < deadline, log.read_text()
-                try:
-                    if client.get(url).status_code == 200:
-                        break
-                except httpx.TransportError:
-                    pass
-                time.sleep(0.3)
-        yield process
-    finally:
-        process.terminate()
-        process.wait()
 
 
 def test_a_promotion_through_a_real_server_drops_no_request_and_its_end_neither(server, add_version, tmp_path, monkeypatch):
@@ -66,7 +43,7 @@ def test_a_promotion_through_a_real_server_drops_no_request_and_its_end_neither(
                 seen.append((answer.status_code, answer.json()))
 
     command = ["flows.cli", "serve", "--model", NAME, "--port", str(port), "--poll-seconds", "0.5"]
-    with child(command, f"{url}/ready", tmp_path / "log"), (one := Running(url, None)).client:
+    with serving(command, f"{url}/ready", tmp_path / "log"), (one := Running(url, None)).client:
         clients = [threading.Thread(target=ask) for _ in range(8)]
         for each in clients:
             each.start()
@@ -102,7 +79,7 @@ def test_mlflows_own_server_gives_the_same_scores(working_folder, tmp_path, monk
         "--port",
         str(port),
     ]
-    with child(command, f"http://127.0.0.1:{port}/health", tmp_path / "log"), httpx.Client(verify=NO_TLS) as client:
+    with serving(command, f"http://127.0.0.1:{port}/health", tmp_path / "log"), httpx.Client(verify=NO_TLS) as client:
         theirs = client.post(f"http://127.0.0.1:{port}/invocations", json={"inputs": REVIEWS}, timeout=SECONDS).json()
     with running() as server:
         assert server.predict(*REVIEWS)["predictions"] == theirs["predictions"]
