@@ -29,6 +29,7 @@ from flows import (
     reproduction_commands,
     schedule_commands,
     scoring_commands,
+    serve_commands,
     sweep_commands,
 )
 from flows.configuring import resolve_config, resolve_unfinished
@@ -304,6 +305,7 @@ for command in (
     reproduction_commands.reproduce,
     noise_commands.noise,
     scoring_commands.score,
+    serve_commands.serve,
     sweep_commands.sweep,
     schedule_commands.schedule,
     monitoring_commands.monitor,

@@ -35,6 +35,7 @@ VARIABLES = {
     "MLFLOW_WORKER_PASSWORD": "worker-secret-of-12",
     "MLFLOW_SECRET_KEY": "signing-secret",
     "PREFECT_AUTH": "reprise:prefect-secret",
+    "MODEL_TOKEN": "token-of-the-model-server",
     "MLFLOW_WORKERS": "1",
 }
 PORTS = ("5432", "5000", "4200", "8080", "8081")
