@@ -156,8 +156,7 @@ def write_card(
             "",
             "## Network",
             "",
-            f"Embedding {config.padding.vocabulary_size} x {config.model.embedding_dimension}, LSTM {config.model.lstm_units}, "
-            f"Dense 1 sigmoid: {model.parameters:,} parameters. Reads {config.padding.maxlen} words of a review, "
+            f"{_describe_network(config)}: {model.parameters:,} parameters. Reads {config.padding.maxlen} words of a review, "
             f"the {'last' if config.padding.truncating == 'pre' else 'first'} ones of a longer one.",
             "",
             "## Limits",
@@ -168,6 +167,17 @@ def write_card(
             "- A probability is not calibrated beyond what the calibration figure of its run shows.",
             "",
         ]
+    )
+
+
+def _describe_network(config: Config) -> str:
+    padding, model = config.padding, config.model
+    embedding = f"Embedding {padding.vocabulary_size} x {model.embedding_dimension}"
+    if not padding.longest_ngram:
+        return f"{embedding}, LSTM {model.lstm_units}, Dense 1 sigmoid"
+    return (
+        f"{embedding} beside the log ratios of n-grams of up to {padding.longest_ngram} words, LSTM {model.lstm_units} in both "
+        "directions, the mean of their states, Dense 1, plus a linear model's logit, sigmoid"
     )
 
 

@@ -12,6 +12,7 @@ from tasks.handles import PaddedReviews, Split
 SPLITS: tuple[Split, ...] = ("train", "validation", "test")
 PADDING = 0
 BLOCK_ROWS = 8_192
+NGRAM_DTYPES = {"log_ratios": "float16", "logits": "float32"}
 DTYPES = {"ids": "uint16", "lengths": "int32", "labels": "int8", "rows": "int64"}
 
 
@@ -34,13 +35,14 @@ def read_padded_table(padded: PaddedReviews) -> PaddedTable:
     rows = []
     for split in SPLITS:
         arrays: dict[str, NDArray[np.integer]] = {}
-        for kind, dtype in DTYPES.items():
+        for kind, dtype in (DTYPES | (NGRAM_DTYPES if padded.longest_ngram else {})).items():
             path = padded.file(f"{kind}_{split}.npy")
-            expected = (padded.rows.get(split, 0), padded.maxlen)[: 2 if kind == "ids" else 1]
+            columns = {"ids": (padded.maxlen,), "log_ratios": (padded.maxlen, padded.longest_ngram)}
+            expected = (padded.rows.get(split, 0), *columns.get(kind, ()))
             array, state = _open(path)
             shape, found = (str(array.shape), str(array.dtype)) if array is not None else (state, state)
             files.append((path.name, shape, str(expected), found, dtype, expected[0]))
-            if array is not None and array.shape == expected and array.dtype.kind in "iu":
+            if kind in DTYPES and array is not None and array.shape == expected and array.dtype.kind in "iu":
                 arrays[kind] = array
         if len(arrays) == len(DTYPES):
             rows.append(_derive_rows(split, arrays, padded.file(f"ids_{split}.npy")))

@@ -14,6 +14,7 @@ from tasks.results import list_kept
 SMALL = (
     *("data.source=table", "data.split_column=split", "data.name=slice"),
     *("validation.min_rows=100", "padding.vocabulary_size=500", "padding.maxlen=60"),
+    *("padding.longest_ngram=2", "model.mask_padding=true", "model.word_dropout=0.1", "model.state_dropout=0.5"),
     *("training.epochs=1", "training.batch_size=32", "evaluation.bootstrap_samples=100"),
     *("registration.floors={accuracy: 0.2}", "tracking.system_metrics=false"),
 )

@@ -10,7 +10,7 @@ from tasks.errors import TrainingDiverged
 from tasks.training.batches import Rows
 from tasks.training.checkpoints import Checkpoints
 from tasks.training.fitting import fit
-from tasks.training.lstm import TrimmedNetwork
+from tasks.training.lstm import TrimmedNetwork, trim_network
 from tasks.training.network import build_network, compile_network, hash_weights
 
 VOCABULARY, MAXLEN = 20, 6
@@ -28,15 +28,19 @@ def rows():
     return Rows(ids, np.full(96, MAXLEN, np.int32), labels)
 
 
-def train(rows, on_epoch=lambda *_: None, verbosity=0, checkpoints=None, dropout=0.0, **training):
+NGRAMS = ModelConfig(mask_padding=True, embedding_dropout=0.3, word_dropout=0.3, state_dropout=0.3)
+
+
+def train(rows, on_epoch=lambda *_: None, verbosity=0, checkpoints=None, longest_ngram=0, **training):
     config = TrainingConfig(**{"epochs": 3, "batch_size": 16, "learning_rate": 0.01, **training})
     keras.utils.set_random_seed(config.seed)
-    layers = build_network(ModelConfig(), vocabulary_size=VOCABULARY, maxlen=MAXLEN, padding="pre").layers
-    if dropout:
-        layers[1] = keras.layers.LSTM(10, dropout=dropout)
-        layers.insert(2, keras.layers.Dropout(dropout))
-    network = TrimmedNetwork(keras.Sequential([keras.Input((MAXLEN,), dtype="int32"), *layers]), config.shards)
-    compile_network(network, config, rows=1000)
+    model, shape = NGRAMS if longest_ngram else ModelConfig(), {"vocabulary_size": VOCABULARY, "maxlen": MAXLEN}
+    network = trim_network(build_network(model, **shape, padding="pre", longest_ngram=longest_ngram), config.shards)
+    if longest_ngram:
+        rng = np.random.default_rng(1)
+        log_ratios = rng.normal(size=(*rows.ids.shape, longest_ngram)).astype(np.float16)
+        rows = rows._replace(ngrams=(log_ratios, rng.normal(size=len(rows.ids)).astype(np.float32)))
+    compile_network(network, config, rows=len(rows.ids))
     return network, fit(network, rows, rows, config, verbosity=verbosity, on_epoch=on_epoch, checkpoints=checkpoints)
 
 
@@ -91,11 +95,11 @@ def test_restored_weights_are_the_best_epochs(rows):
 @pytest.mark.parametrize(
     ("cut_off", "training"),
     [
-        (2, {"epochs": 4, "dropout": 0.3}),
+        (2, {"epochs": 4, "longest_ngram": 2, "learning_rate_decay": "cosine"}),
         (3, {"epochs": 8, "learning_rate": 0.5, "seed": 1, "restore_best_weights": True, "compiled": False}),
         (2, {"epochs": 9, "early_stopping": EarlyStopping(patience=3, min_delta=10.0), "compiled": False, "bucketing": False}),
     ],
-    ids=["dropout", "best weights", "early stopping"],
+    ids=["dropout and falling rate", "best weights", "early stopping"],
 )
 def test_a_training_that_was_cut_off_ends_as_if_it_had_not_been(rows, cut_off, training, tmp_path):
     checkpoints = Checkpoints(tmp_path / "checkpoint", "this")
@@ -123,6 +127,13 @@ def test_a_training_that_was_cut_off_ends_as_if_it_had_not_been(rows, cut_off, t
 def test_verbosity_says_how_much_is_printed(rows, capfd, verbosity, lines):
     train(rows, verbosity=verbosity, **BRIEF)
     assert capfd.readouterr().out.count("val_accuracy") == lines
+
+
+def test_a_falling_rate_ends_at_zero_and_changes_the_weights(rows):
+    network, _ = train(rows, epochs=2, learning_rate_decay="cosine", **BRIEF)
+    assert int(network.optimizer.iterations) == 2 * 2
+    assert float(network.optimizer.learning_rate) == pytest.approx(0.0, abs=1e-9)
+    assert hash_weights(network) != hash_weights(train(rows, epochs=2, **BRIEF)[0])
 
 
 def test_bucketing_changes_the_batches_and_shards_the_last_bits(rows):

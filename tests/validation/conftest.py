@@ -80,7 +80,7 @@ def arrays() -> dict[str, np.ndarray]:
 def check_arrays(tmp_path):
     """Return a function that saves arrays as a PaddedReviews folder and checks it."""
 
-    def check(arrays: dict[str, np.ndarray], *, docs: bool = False) -> ValidationReport:
+    def check(arrays: dict[str, np.ndarray], *, docs: bool = False, longest_ngram: int = 0) -> ValidationReport:
         folders = [tmp_path / name for name in ("padded", "report")]
         for folder in folders:
             folder.mkdir()
@@ -92,6 +92,7 @@ def check_arrays(tmp_path):
             sha256="0",
             vocabulary_size=VOCABULARY,
             maxlen=MAXLEN,
+            longest_ngram=longest_ngram,
             rows=ROWS,
             truncated_share=nothing,
             out_of_vocabulary_share=nothing,

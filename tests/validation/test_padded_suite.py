@@ -98,6 +98,20 @@ def test_an_absent_file_and_a_pickled_one_fail_by_name(arrays, check_arrays):
     assert "lengths_test.npy (unreadable in place of (40,))" in report.failures[0]
 
 
+def test_what_n_grams_say_of_each_row_is_checked_where_the_network_reads_it(arrays, check_arrays):
+    for split, count in {"train": 120, "validation": 40, "test": 40}.items():
+        arrays[f"log_ratios_{split}"] = np.zeros((count, 8, 3), np.float16)
+        arrays[f"logits_{split}"] = np.zeros(count, np.float32)
+    arrays["log_ratios_test"] = arrays["log_ratios_test"][:, :, :2]
+    arrays["logits_train"] = arrays["logits_train"].astype(np.float64)
+    report = check_arrays(arrays, longest_ngram=3)
+    assert report.failures == (
+        f"an array has another shape than announced {PAIR}: 1 file, "
+        "first log_ratios_test.npy ((40, 8, 2) in place of (40, 8, 3))",
+        f"an array has another type {PAIR}: 1 file, first logits_train.npy (float64 in place of float32)",
+    )
+
+
 def test_no_files_at_all_fail(check_arrays):
     report = check_arrays({})
     assert report.failures[0].startswith(
