@@ -4,17 +4,20 @@ STAMP := $(VENV)/.installed
 ARGS ?=
 
 .DEFAULT_GOAL := help
-.PHONY: help setup train test test-long faults lint format bench lock audit ui clean
+.PHONY: help setup train test test-long faults lint format docs bench lock audit ui clean
 
 help: ## this list
 	@awk -F ':.*## ' '/^[a-z-]+:.*## / {printf "make %-9s %s\n", $$1, $$2}' $(MAKEFILE_LIST)
 
 # Without dependency resolution: the lock is complete, and pip's own answer to extras would leave it.
+# pip compiles on one core, and the packages' own tests too, which nobody runs: all cores compile the rest in a fraction of that.
+# What does not compile is told by who imports it.
 $(STAMP): requirements.lock pyproject.toml
 	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info[:2] != (3, 11) and "Reprise needs Python 3.11: make PYTHON=/path/to/python3.11")'
 	@echo "Setting up $(VENV) (some minutes, once) ..."
 	@test -x $(VENV)/bin/python || $(PYTHON) -m venv $(VENV)
-	@$(VENV)/bin/python -m pip install --quiet --quiet --no-deps --require-hashes --requirement requirements.lock
+	@$(VENV)/bin/python -m pip install --quiet --quiet --no-compile --no-deps --require-hashes --requirement requirements.lock
+	@$(VENV)/bin/python -m compileall -qq -j 0 -x '/tests/' $(VENV)/lib || true
 	@$(VENV)/bin/python -m pip install --quiet --quiet --no-deps --no-build-isolation --editable .
 	@touch $@
 
@@ -44,6 +47,9 @@ lint: setup ## ruff, codespell, mypy, hadolint and the schema of compose.yaml, a
 format: setup ## write every file as ruff would have it
 	$(VENV)/bin/ruff check --fix --quiet .
 	$(VENV)/bin/ruff format --quiet .
+
+docs: setup ## write docs/reference anew, from the configuration's schemas and the command's help
+	$(VENV)/bin/python -m tests.documentation.reference
 
 bench: setup ## training and scoring beside Keras, JAX and PyTorch: make bench ARGS="--json bench.json"
 	$(VENV)/bin/python -m tests.benchmarks.speed $(ARGS)

@@ -16,10 +16,15 @@ class DataSource(Section):
     """
 
     path: Location
+    """Local path or fsspec URL of a table, or of a folder of tables or of `.txt` files."""
     text_column: str | None = None
+    """Column of the texts."""
     label_column: str | None = None
+    """Column of the labels, if there are any."""
     negative_labels: Annotated[list[LabelName], Field(min_length=1)] | None = None
+    """Labels that count as negative."""
     positive_labels: Annotated[list[LabelName], Field(min_length=1)] | None = None
+    """Labels that count as positive."""
 
     def as_data(self, trained_on: DataConfig) -> DataConfig:
         """Return the source as a table like the one that a model was trained on."""
@@ -30,25 +35,29 @@ class DataSource(Section):
 class MonitoringConfig(Section):
     """A signal alarms where a difference is both significant and large.
 
-    `false_alarm_rate` is that of all signals together on reviews that are like the reference: each is tested at that rate
-    divided by their number. Large is a population stability index of `stability_index`, a Jensen-Shannon divergence of
-    `vocabulary_bits` more than two samples of one source have, a share of positive labels that differs by `label_balance`, or
-    an accuracy lower by `accuracy_drop`, or more than these.
-
-    Fewer than `min_rows` reviews tell nothing; of more than `max_rows`, so many are drawn by their content. The vocabulary's
-    test draws `resamples` times, from `seed` on.
+    Large is `stability_index`, `vocabulary_bits`, `label_balance` or `accuracy_drop`, or more.
     """
 
     false_alarm_rate: Fraction = 0.01
+    """Rate of all signals together on reviews like the reference; each is tested at it divided by their number."""
     stability_index: Annotated[float, Field(gt=0)] = 0.1
+    """Population stability index from which on length, unknown words or score differ by much."""
     vocabulary_bits: Annotated[float, Field(gt=0)] = 0.01
+    """Jensen-Shannon divergence of the words, beyond that of two samples of one source."""
     label_balance: Fraction = 0.05
+    """Difference of the share of positive labels."""
     accuracy_drop: Fraction = 0.02
+    """Loss of accuracy."""
     min_rows: Annotated[int, Field(ge=50)] = 100
+    """Fewer reviews tell nothing."""
     max_rows: Positive = 20_000
+    """Of more reviews, so many are drawn by their content."""
     resamples: Positive = 999
+    """Draws of the vocabulary's test."""
     confidence: Fraction = 0.95
+    """Confidence of the intervals in the report."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seed of these draws."""
 
     @model_validator(mode="after")
     def _can_alarm(self) -> Self:

@@ -11,12 +11,11 @@ Occasion = Literal["failure", "promote", "undecided"]
 
 
 class NotificationConfig(Section):
-    """Which Prefect notification blocks are sent what.
-
-    `notify` names blocks that are saved on the Prefect server, as TYPE/NAME: `slack-webhook/ops-room`. A deployment that
-    fails again within `quiet_minutes` is not told again.
-    """
+    """Which Prefect notification blocks are sent what."""
 
     notify: list[BlockName] = Field(default=[])
+    """Blocks saved on the Prefect server, as TYPE/NAME: `slack-webhook/ops-room`."""
     occasions: list[Occasion] = Field(default=["failure", "promote", "undecided"], min_length=1)
+    """What they are sent."""
     quiet_minutes: Annotated[float, Field(ge=0)] = 15.0
+    """For how long a deployment that fails again is not told of again."""

@@ -8,14 +8,14 @@ from configs.schema import Positive, Section
 
 
 class RunnerConfig(Section):
-    """`workers` pieces at once, on threads, processes, Dask or Ray.
-
-    Dask and Ray start a cluster on this machine that ends with the flow, unless `address` names one that is there.
-    """
+    """On what the pieces run, and how many at once."""
 
     kind: Literal["threads", "processes", "dask", "ray"] = "threads"
+    """Where."""
     workers: Positive = 2
+    """How many at once."""
     address: str | None = None
+    """A cluster that is there; without it, Dask and Ray start one on this machine that ends with the flow."""
 
     @model_validator(mode="after")
     def _address_belongs_to_a_cluster(self) -> Self:

@@ -25,9 +25,12 @@ TimeZone = Annotated[str, AfterValidator(_require_known)]
 class Timetable(Section):
     """When a deployment runs by itself: at the times of a cron line, or every so many seconds."""
 
-    cron: Annotated[str, Field(pattern=r"^\S+( \S+){4}$", description="minute hour day month weekday")] | None = None
-    every_seconds: Annotated[float, Field(ge=1, description="seconds from one start to the next")] | None = None
-    timezone: Annotated[TimeZone, Field(description="IANA name; summer time is followed")] = "UTC"
+    cron: Annotated[str, Field(pattern=r"^\S+( \S+){4}$")] | None = None
+    """Minute, hour, day, month and weekday, as `0 3 * * *`."""
+    every_seconds: Annotated[float, Field(ge=1)] | None = None
+    """Time from one start to the next."""
+    timezone: TimeZone = "UTC"
+    """IANA name; summer time is followed."""
 
     @model_validator(mode="after")
     def _one_way_of_saying_it(self) -> Self:
@@ -37,30 +40,30 @@ class Timetable(Section):
 
 
 class TrainingSchedule(Section):
-    """When the model is trained; without a timetable, by hand and by events alone.
-
-    A run that finds another of the same model running waits (ENQUEUE), or is cancelled (CANCEL_NEW).
-    """
+    """When the model is trained."""
 
     timetable: Timetable | None = None
+    """When; without one, by hand and by events alone."""
     collision_strategy: CollisionStrategy = "ENQUEUE"
+    """A run that finds another of the same model running waits (ENQUEUE), or is cancelled (CANCEL_NEW)."""
 
 
 class WatchingSchedule(Section):
-    """How often the training's reviews are looked at: any that nothing was trained on start a training.
-
-    They count once they have stayed the same for `settle_seconds`.
-    """
+    """How often the training's reviews are looked at: any that nothing was trained on start a training."""
 
     every_seconds: Annotated[float, Field(ge=5)] = 120.0
+    """Time from one look to the next."""
     settle_seconds: Annotated[float, Field(ge=0)] = 10.0
+    """How long new reviews must have stayed the same before they count."""
 
 
 class ScoringSchedule(Section):
-    """What is scored by the clock; without a request, each run is told what to score."""
+    """What is scored by the clock."""
 
     timetable: Timetable | None = None
+    """When; needs a `request`."""
     request: ScoringConfig | None = None
+    """What is scored; without it, each run is told."""
 
     @model_validator(mode="after")
     def _timetable_needs_a_request(self) -> Self:
@@ -70,11 +73,14 @@ class ScoringSchedule(Section):
 
 
 class MonitoringSchedule(Section):
-    """Which reviews are compared with the champion's by the clock; without any, each run is told which."""
+    """Which reviews are compared with the champion's by the clock."""
 
     timetable: Timetable | None = None
+    """When; needs `reviews`."""
     reviews: DataSource | None = None
+    """What is compared; without it, each run is told."""
     monitoring: MonitoringConfig = MonitoringConfig()
+    """From where on it counts as drift."""
 
     @model_validator(mode="after")
     def _timetable_needs_reviews(self) -> Self:
@@ -84,34 +90,42 @@ class MonitoringSchedule(Section):
 
 
 class SweepSchedule(Section):
-    """The sweep that is offered, by its preset's name or its YAML file.
+    """The sweep that is offered.
 
     It has no timetable: a study is continued under its name, and begun for other reviews under another.
     """
 
     study: Annotated[str, Field(min_length=1)] = "imdb"
+    """A preset's name (`imdb`), or a YAML file."""
 
 
 class RecoverySchedule(Section):
     """How often the MLflow runs whose Prefect run is over are looked for and ended."""
 
     every_seconds: Annotated[float, Field(ge=5)] = 60.0
+    """Time from one look to the next."""
 
 
 class HeartbeatConfig(Section):
-    """A run sends a heartbeat every `seconds`; Prefect sends none more often than every 30. So many missed, and it is dead."""
+    """After what silence a run is dead."""
 
     seconds: Annotated[int, Field(ge=30)] = 30
+    """Time between two heartbeats of a run; Prefect sends none more often than every 30."""
     missed: Annotated[int, Field(ge=2)] = 3
+    """So many missed, and the run counts as dead."""
 
 
 class ScheduleConfig(Section):
-    """All that `reprise schedule` deploys, and who is told of it; nothing is watched without a section `watching`."""
+    """All that `reprise schedule` deploys, and who is told of it."""
 
     training: TrainingSchedule = TrainingSchedule()
+    """Trains, evaluates, registers, and asks the gate."""
     watching: WatchingSchedule | None = None
+    """Looks for reviews that nothing was trained on; not deployed without this section."""
     scoring: ScoringSchedule = ScoringSchedule()
+    """Scores a table."""
     monitoring: MonitoringSchedule = MonitoringSchedule()
+    """Compares new reviews with the champion's."""
     sweep: SweepSchedule = SweepSchedule()
     recovery: RecoverySchedule = RecoverySchedule()
     heartbeat: HeartbeatConfig = HeartbeatConfig()

@@ -29,13 +29,18 @@ def _refuse_passwords(url: str) -> str:
 
 
 class Searched(Section):
-    """What values a key may take: `choices`, or the range from `low` to `high`, in multiples of `step` or by its logarithm."""
+    """What values a key may take: choices, or a range."""
 
     low: Number | None = None
+    """Least value."""
     high: Number | None = None
+    """Greatest value."""
     log: bool = False
+    """Draw by the logarithm."""
     step: Annotated[Number, Field(gt=0)] | None = None
+    """Draw multiples of this above `low`."""
     choices: Annotated[list[Scalar], Field(min_length=1)] | None = None
+    """Draw one of these, instead of from a range."""
 
     @model_validator(mode="after")
     def _range_or_choices(self) -> Self:
@@ -62,26 +67,32 @@ class Searched(Section):
 
 
 class SweepConfig(Section):
-    """A study of `trials` trainings that differ in the keys of `space`, chosen by a figure of the validation split.
-
-    `name` is the study's: a sweep of a name that is there already is continued. `storage` is a database's URL, by SQLAlchemy;
-    without one the study is a file in the workspace. The first `startup_trials` are drawn at random; the median prunes none
-    before so many have ended, nor before its epoch `warmup_epochs`. `threads` are TensorFlow's in one trial; without a number,
-    the cores of its machine divided by `runner.workers`.
-    """
+    """A study of trainings that differ in the keys of `space`, chosen by a figure of the validation split."""
 
     name: Annotated[str, Field(pattern=r"^[a-z0-9][a-z0-9_-]*$")]
+    """Name of the study; one that is there already is continued."""
     trials: Positive
+    """How many trainings."""
     metric: Literal["val_loss", "val_accuracy"] = "val_loss"
+    """Figure of the validation split that chooses."""
     sampler: Literal["tpe", "random"] = "tpe"
+    """How values are drawn."""
     seed: Annotated[int, Field(ge=0, lt=2**32)] = 0
+    """Seed of the draws."""
     pruner: Literal["median", "hyperband", "none"] = "median"
+    """How bad trials are ended early."""
     startup_trials: Positive = 5
+    """Trials drawn at random; the median prunes none before so many have ended."""
     warmup_epochs: Positive = 1
+    """The median prunes none before this epoch."""
     space: Annotated[dict[str, Searched], Field(min_length=1)]
+    """Searched keys, as `training.learning_rate`, and their values."""
     threads: Positive | None = None
+    """TensorFlow's in one trial; without a number, the machine's cores divided by the workers."""
     storage: Annotated[str, AfterValidator(_refuse_passwords)] | None = None
+    """URL of a database, by SQLAlchemy, without password; without one, a file in the workspace."""
     runner: RunnerConfig = RunnerConfig()
+    """Where trials are trained."""
 
     @field_validator("space")
     @classmethod

@@ -1,6 +1,5 @@
 """`reprise cache`: what the workspace keeps, how much room it takes, and what may go."""
 
-import json
 import re
 from collections.abc import Sequence
 from datetime import datetime, timedelta
@@ -12,7 +11,8 @@ import typer
 from rich.filesize import decimal
 
 from flows.options import AsJson
-from flows.terminal import out, print_table
+from flows.progress import shown_work
+from flows.terminal import out, print_json, print_table
 from tasks.errors import InputError
 from tasks.results import Kept, list_kept, prune
 from tasks.workspace import shared_home
@@ -42,7 +42,7 @@ def show(context: typer.Context, as_json: AsJson = False) -> None:
         record = _summarize_all(kept)
         if shared_home() is not None:
             record["shared"] = {"place": shared_home(), **_summarize_all(shared)}
-        print(json.dumps(record, default=_write))  # noqa: T201
+        print_json(record)
         return
     if kept:
         _print_groups("Cache", kept)
@@ -65,8 +65,9 @@ def remove_old(
     Example: reprise cache prune --older-than 30d
     """
     age = read_age(older_than)
-    removed, spared = prune(age)
-    shared = _prune_shared(age)
+    with shown_work(on_stderr=True, keep_native=False):
+        removed, spared = prune(age)
+        shared = _prune_shared(age)
     if as_json:
         record = {
             "removed": [one._asdict() for one in removed],
@@ -76,7 +77,7 @@ def remove_old(
         if shared_home() is not None:
             gone = [one._asdict() for one in shared]
             record["shared"] = {"place": shared_home(), "removed": gone, "bytes_freed": _count_bytes(shared)}
-        print(json.dumps(record, default=_write))  # noqa: T201
+        print_json(record)
         return
     _print_removed("Removed", removed)
     for one in spared:
@@ -155,10 +156,6 @@ def _summarize(name: str, members: Sequence[Listed]) -> dict[str, Any]:
 
 def _count_bytes(kept: Sequence[Listed]) -> int:
     return sum(one.bytes for one in kept)
-
-
-def _write(value: datetime | Path) -> str:
-    return value.isoformat() if isinstance(value, datetime) else str(value)
 
 
 def _show(moment: datetime) -> str:

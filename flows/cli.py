@@ -29,28 +29,30 @@ from flows import (
     reproduction_commands,
     schedule_commands,
     scoring_commands,
+    serve_commands,
     sweep_commands,
 )
 from flows.configuring import resolve_config, resolve_unfinished
-from flows.options import AsJson, Model
+from flows.options import AsJson, ConfigName, Data, Model, Settings, Version, complete_versions
+from flows.progress import shown_work
 from flows.standard_input import read_lines
 from flows.starting import EVALUATION_IMPORTS, TRAINING_IMPORTS, running_prefect
 from flows.terminal import (
     describe_prediction,
     err,
-    keep_native_messages,
     out,
     print_error,
+    print_json,
     print_markdown,
     print_notes,
     print_result,
     print_table,
     print_warning,
     printable,
-    show_log_lines,
 )
 from tasks.disk_space import find_full_disk, tell_full_disk
 from tasks.errors import InputError, OrchestrationError, RepriseError
+from tasks.progress import working
 from tasks.workspace import home
 
 if TYPE_CHECKING:
@@ -64,6 +66,8 @@ app = typer.Typer(
 def main() -> None:
     """Run the command: exit 0 when done, 2 when the user's input is at fault, 1 on anything else."""
     debug = "--debug" in sys.argv
+    # Imports make a million objects that stay: by default a fifth of their time goes by in looking for garbage among these.
+    gc.set_threshold(100_000)
     # The last hook to run: else Python takes TensorFlow's millions of objects apart one by one, for two seconds.
     atexit.register(gc.freeze)
     # So that a plain `kill` ends the run's record and the servers as Ctrl-C does.
@@ -120,12 +124,13 @@ def prepare(
 
 @app.command()
 def train(
-    config: Annotated[str | None, typer.Option(help="A preset (imdb, sample) or a YAML file.")] = None,
-    data: Annotated[str | None, typer.Option(help="Reviews: an .npz, a folder, a table, or an fsspec URL of one.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, as often as needed.")] = None,
+    config: ConfigName = None,
+    data: Data = None,
+    set_: Settings = None,
     report: Annotated[str | None, typer.Option(help="Write the run as JSON to this file or fsspec URL.")] = None,
     force: Annotated[bool, typer.Option("--force", help="Begin anew, and run every stage, also those with a result.")] = False,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with a training that was cut off, or not at all.")] = False,
+    as_json: AsJson = False,
 ) -> None:
     """Train, evaluate and register a model; a training that was cut off goes on when the same is started again.
 
@@ -140,15 +145,13 @@ def train(
         from tasks.storage import require_writable
 
         require_writable("--report", report)
-    out.print(note, soft_wrap=True)
-    show_log_lines()
-    keep_native_messages(home() / "logs" / "native.log")
-
     try:
-        with running_prefect("flows.training", ahead=(*TRAINING_IMPORTS, *EVALUATION_IMPORTS)):
-            from flows.training import training
+        with shown_work(on_stderr=as_json):
+            out.print(note, soft_wrap=True)
+            with running_prefect("flows.training", ahead=(*TRAINING_IMPORTS, *EVALUATION_IMPORTS)):
+                from flows.training import training
 
-            result = training(resolved, tags={"data.note": note}, force=force, resume=resume)
+                result = training(resolved, tags={"data.note": note}, force=force, resume=resume)
     except KeyboardInterrupt:  # Typer ends on it without a word; and Prefect may have made another of it, without its notes
         from tasks.unfinished import find_way_on
 
@@ -162,20 +165,25 @@ def train(
         if way_on is None or way_on in str(error):
             raise
         raise OrchestrationError(f"{error}; {way_on}") from error
-    print_result(result)
+    from tasks.report import write_json
+
+    if not as_json:
+        print_result(result)
     if report is not None:
-        from tasks.report import write_json
         from tasks.storage import write_output
 
         write_output("--report", report, json.dumps(write_json(result, resolved), indent=1))
-    out.print(note, soft_wrap=True)
+    if as_json:
+        print_json(write_json(result, resolved))
+    else:
+        out.print(note, soft_wrap=True)
 
 
 @app.command()
 def predict(
     texts: Annotated[list[str] | None, typer.Argument(help="Reviews; without any, one a line from standard input.")] = None,
     model: Model = None,
-    version: Annotated[str, typer.Option(help="A version's number or alias.")] = "champion",
+    version: Version = "champion",
     as_json: AsJson = False,
 ) -> None:
     """Score reviews with a registered model.
@@ -185,17 +193,20 @@ def predict(
     from tasks.registration.scoring import score_texts
     from tasks.registration.versions import choose_model, find_version
 
+    if not texts and sys.stdin.isatty():
+        err.print("Reviews, one a line; Ctrl-D ends them.")
     reviews = texts or [*read_lines(sys.stdin.buffer)]
     if not reviews:
         raise InputError("no review: give it as an argument, or one a line on standard input")
     chosen = find_version(choose_model(model), version).summary
-    keep_native_messages(home() / "logs" / "native.log")
-    predictions = score_texts(chosen, reviews)
+    title = f"{chosen.name} version {chosen.version}"
+    with shown_work(on_stderr=True), working(f"loading {title}"):
+        predictions = score_texts(chosen, reviews)
     if as_json:
-        print(json.dumps([{"text": text, **prediction} for text, prediction in zip(reviews, predictions, strict=True)]))  # noqa: T201
+        print_json([{"text": text, **prediction} for text, prediction in zip(reviews, predictions, strict=True)])
         return
     rows = [[*describe_prediction(prediction), printable(text)] for text, prediction in zip(reviews, predictions, strict=True)]
-    print_table(f"{chosen.name} version {chosen.version}", ["probability", "label", "review"], rows)
+    print_table(title, ["probability", "label", "review"], rows)
 
 
 @app.command()
@@ -212,7 +223,7 @@ def models(as_json: AsJson = False) -> None:
     for trouble in filter(None, troubles.values()):
         print_warning(trouble)
     if as_json:
-        print(json.dumps([{**version_record(one), "champion_trouble": troubles[one.name]} for one in versions]))  # noqa: T201
+        print_json([{**version_record(one), "champion_trouble": troubles[one.name]} for one in versions])
         return
     if not troubles:
         from tasks.mlflow_store import shown_tracking_uri
@@ -235,7 +246,7 @@ def models(as_json: AsJson = False) -> None:
 
 @app.command()
 def show(
-    version: Annotated[str, typer.Argument(help="A version's number or alias.")] = "champion",
+    version: Annotated[str, typer.Argument(help="A version's number or alias.", autocompletion=complete_versions)] = "champion",
     model: Model = None,
     as_json: AsJson = False,
 ) -> None:
@@ -249,7 +260,7 @@ def show(
 
     record = read_record(choose_model(model), version)
     if as_json:
-        print(json.dumps(record_as_json(record)))  # noqa: T201
+        print_json(record_as_json(record))
     else:
         print_markdown(write_page(record))
 
@@ -294,6 +305,7 @@ for command in (
     reproduction_commands.reproduce,
     noise_commands.noise,
     scoring_commands.score,
+    serve_commands.serve,
     sweep_commands.sweep,
     schedule_commands.schedule,
     monitoring_commands.monitor,

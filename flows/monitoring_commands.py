@@ -1,14 +1,13 @@
 """`reprise monitor`: whether new reviews are like those that the champion was evaluated on."""
 
-import json
 from typing import Annotated
 
 import typer
 
 from flows.options import AsJson, Model
+from flows.progress import shown_work
 from flows.starting import running_prefect
-from flows.terminal import keep_native_messages, out, print_table, show_log_lines
-from tasks.workspace import home
+from flows.terminal import out, print_json, print_table
 
 COLUMNS = ("signal", "outcome", "reference", "new", "difference", "threshold", "p-value")
 """Those of the report's that a terminal has room for."""
@@ -32,16 +31,13 @@ def monitor(
 
     tree = override({"reviews": {"path": new_reviews}}, set_ or [])
     asked = check_section(tree, "reprise monitor", MonitoringRequest)
-    if not as_json:
-        show_log_lines()
-    keep_native_messages(home() / "logs" / "native.log")
-    with running_prefect("flows.monitoring", ahead=IMPORTS):
+    with shown_work(on_stderr=as_json), running_prefect("flows.monitoring", ahead=IMPORTS):
         from flows.monitoring import monitoring
         from tasks.registration.versions import choose_model
 
         drift = monitoring(choose_model(model), asked.reviews, asked.monitoring)
     if as_json:
-        print(json.dumps(drift.model_dump(mode="json")))  # noqa: T201
+        print_json(drift.model_dump(mode="json"))
         return
     if drift.signals:
         from tasks.monitoring.report import list_signals

@@ -1,21 +1,20 @@
 """`reprise noise`: how far trainings lie apart that differ by nothing but the seed."""
 
-import json
 from typing import Annotated
 
 import typer
 
 from flows.configuring import resolve_config
-from flows.options import AsJson
+from flows.options import AsJson, ConfigName, Data, Settings
+from flows.progress import shown_work
 from flows.starting import EVALUATION_IMPORTS, TRAINING_IMPORTS, running_prefect
-from flows.terminal import keep_native_messages, out, print_table, show_log_lines
-from tasks.workspace import home
+from flows.terminal import out, print_json, print_table
 
 
 def noise(
-    config: Annotated[str | None, typer.Option(help="A preset (imdb, sample) or a YAML file.")] = None,
-    data: Annotated[str | None, typer.Option(help="Reviews: an .npz, a folder, a table, or an fsspec URL of one.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, as often as needed.")] = None,
+    config: ConfigName = None,
+    data: Data = None,
+    set_: Settings = None,
     seeds: Annotated[int, typer.Option(min=3, max=100, help="How many trainings.")] = 5,
     as_json: AsJson = False,
 ) -> None:
@@ -24,17 +23,15 @@ def noise(
     Example: reprise noise --config imdb --seeds 5
     """
     resolved, note = resolve_config(config, data, set_ or [])
-    if not as_json:
-        out.print(note, soft_wrap=True)
-        show_log_lines()
-    keep_native_messages(home() / "logs" / "native.log")
     quiet = resolved.model_copy(update={"training": resolved.training.model_copy(update={"verbosity": 0})})
-    with running_prefect("flows.noise", ahead=(*TRAINING_IMPORTS, *EVALUATION_IMPORTS)):
-        from flows.noise import seed_noise
+    with shown_work(on_stderr=as_json):
+        out.print(note, soft_wrap=True)
+        with running_prefect("flows.noise", ahead=(*TRAINING_IMPORTS, *EVALUATION_IMPORTS)):
+            from flows.noise import seed_noise
 
-        found = seed_noise(quiet, seeds)
+            found = seed_noise(quiet, seeds)
     if as_json:
-        print(json.dumps({"model": resolved.registered_model, **found.model_dump(mode="json")}))  # noqa: T201
+        print_json({"model": resolved.registered_model, **found.model_dump(mode="json")})
         return
     first = resolved.training.seed
     rows = [[str(first + place), f"{accuracy:.2%}"] for place, accuracy in enumerate(found.accuracies)]

@@ -1,26 +1,23 @@
 """`reprise promote`, `rollback`, `history`, `champion`, `verify`: who is champion, why, and how another takes its place."""
 
-import json
 from datetime import UTC, datetime
-from typing import TYPE_CHECKING, Annotated, Any
+from typing import Annotated
 
 import typer
 from rich.markup import escape
 
-from flows.options import AsJson, Model
+from flows.options import AsJson, Model, complete_versions
+from flows.progress import shown_work
 from flows.starting import running_prefect
-from flows.terminal import keep_native_messages, out, print_markdown, print_table, print_warning, show_log_lines
+from flows.terminal import out, print_json, print_markdown, print_table, print_warning
 from tasks.errors import InputError, RepriseError
-from tasks.workspace import home
-
-if TYPE_CHECKING:
-    from tasks.handles import LedgerEntry
+from tasks.handles import LedgerEntry
 
 Reason = Annotated[str | None, typer.Option("--reason", help="Why, in a sentence; it is kept in the ledger.")]
 
 
 def promote(
-    version: Annotated[str, typer.Argument(help="A version's number or alias.")],
+    version: Annotated[str, typer.Argument(help="A version's number or alias.", autocompletion=complete_versions)],
     model: Model = None,
     override: Annotated[bool, typer.Option("--override", help="Do not ask the gate; needs --reason.")] = False,
     reason: Reason = None,
@@ -37,28 +34,32 @@ def promote(
     if reason is not None and not override:
         raise InputError("--reason belongs to --override: the gate gives its own")
     name, number = _find(model, version)
-    _prepare(as_json)
     ahead = () if override else ("tasks.validation.validate", "tasks.registration.comparing")
-    with running_prefect("flows.promotion", ahead=ahead):
+    with shown_work(on_stderr=as_json), running_prefect("flows.promotion", ahead=ahead):
         from flows.promotion import override as override_gate
         from flows.promotion import promotion
 
-        if override:
-            _tell_entry(name, override_gate(name, number, reason or ""), as_json=as_json)
-            return
-        decision = promotion(name, number)
+        found = override_gate(name, number, reason or "") if override else promotion(name, number)
+    if isinstance(found, LedgerEntry):
+        _tell_entry(name, found, as_json=as_json)
+        return
     if as_json:
-        print(json.dumps({"model": name, "version": number, **decision.model_dump(mode="json")}))  # noqa: T201
+        print_json({"model": name, "version": number, **found.model_dump(mode="json")})
         return
     from tasks.gate_report import gate_lines
 
-    out.print(f"[bold]{decision.outcome}[/]: {escape(decision.reason)}", soft_wrap=True)
-    print_markdown("\n".join(gate_lines(decision)))
+    out.print(f"[bold]{found.outcome}[/]: {escape(found.reason)}", soft_wrap=True)
+    print_markdown("\n".join(gate_lines(found)))
 
 
 def rollback(
     reason: Annotated[str, typer.Option("--reason", help="Why, in a sentence; it is kept in the ledger.")],
-    to: Annotated[str | None, typer.Option(help="The version to go back to; without it, the champion before this one.")] = None,
+    to: Annotated[
+        str | None,
+        typer.Option(
+            help="The version to go back to; without it, the champion before this one.", autocompletion=complete_versions
+        ),
+    ] = None,
     model: Model = None,
     as_json: AsJson = False,
 ) -> None:
@@ -67,8 +68,7 @@ def rollback(
     Example: reprise rollback --reason "unknown words doubled since Monday"
     """
     name, number = _find(model, to) if to is not None else (_choose(model), None)
-    _prepare(as_json)
-    with running_prefect("flows.promotion"):
+    with shown_work(on_stderr=as_json), running_prefect("flows.promotion"):
         from flows.promotion import rollback as roll_back
 
         entry = roll_back(name, number, reason)
@@ -89,7 +89,7 @@ def history(model: Model = None, as_json: AsJson = False) -> None:
     name = _choose(model)
     entries = read_ledger(name)
     if as_json:
-        print(json.dumps([entry.model_dump(mode="json") for entry in entries]))  # noqa: T201
+        print_json([entry.model_dump(mode="json") for entry in entries])
         return
     out.print(f"[bold]Promotion ledger of {name}[/], {len(entries)} entries, times in UTC", soft_wrap=True)
     for entry in entries:
@@ -121,7 +121,7 @@ def champion(
     entry = next((entry for entry in reversed(entries) if entry.outcome == "promote"), None)
     if as_json:
         made = None if entry is None else entry.model_dump(mode="json")
-        print(json.dumps({"model": name, "at": moment.isoformat(), "version": number, "entry": made}))  # noqa: T201
+        print_json({"model": name, "at": moment.isoformat(), "version": number, "entry": made})
     elif entry is None:
         out.print(f"{name} had no champion at {moment:%Y-%m-%d %H:%M:%S} UTC.")
     else:
@@ -133,7 +133,10 @@ def champion(
 
 
 def verify(
-    version: Annotated[str | None, typer.Argument(help="A version's number or alias; without it, every version.")] = None,
+    version: Annotated[
+        str | None,
+        typer.Argument(help="A version's number or alias; without it, every version.", autocompletion=complete_versions),
+    ] = None,
     model: Model = None,
     as_json: AsJson = False,
 ) -> None:
@@ -144,9 +147,10 @@ def verify(
     from tasks.registration.verification import verify_model
 
     name = _choose(model)
-    findings = verify_model(name, version)
+    with shown_work(on_stderr=True, keep_native=False):
+        findings = verify_model(name, version)
     if as_json:
-        print(json.dumps([finding._asdict() for finding in findings]))  # noqa: T201
+        print_json([finding._asdict() for finding in findings])
     else:
         rows = [
             [finding.subject, "holds" if finding.trouble is None else "FAILED", finding.trouble or ""] for finding in findings
@@ -170,12 +174,6 @@ def read_moment(text: str) -> datetime:
     return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
 
 
-def _prepare(as_json: bool) -> None:
-    if not as_json:
-        show_log_lines()
-    keep_native_messages(home() / "logs" / "native.log")
-
-
 def _choose(model: str | None) -> str:
     from tasks.registration.versions import choose_model
 
@@ -189,10 +187,9 @@ def _find(model: str | None, version: str) -> tuple[str, str]:
     return summary.name, summary.version
 
 
-def _tell_entry(name: str, entry: "LedgerEntry", *, as_json: bool) -> None:
+def _tell_entry(name: str, entry: LedgerEntry, *, as_json: bool) -> None:
     if as_json:
-        record: dict[str, Any] = {"model": name, **entry.model_dump(mode="json")}
-        print(json.dumps(record))  # noqa: T201
+        print_json({"model": name, **entry.model_dump(mode="json")})
         return
     before = f"version {entry.champion_before}" if entry.champion_before else "no champion"
     out.print(

@@ -1,24 +1,21 @@
 """`reprise reproduce`: a version built again from its record."""
 
-import json
-import sys
-from contextlib import redirect_stdout
 from typing import TYPE_CHECKING, Annotated
 
 import typer
 from rich.markup import escape
 
-from flows.options import AsJson, Model
+from flows.options import AsJson, Model, complete_versions
+from flows.progress import shown_work
 from flows.starting import TRAINING_IMPORTS, running_prefect
-from flows.terminal import keep_native_messages, out, show_log_lines
-from tasks.workspace import home
+from flows.terminal import out, print_json
 
 if TYPE_CHECKING:
     from tasks.handles import Reproduction
 
 
 def reproduce(
-    version: Annotated[str, typer.Argument(help="A version's number or alias.")],
+    version: Annotated[str, typer.Argument(help="A version's number or alias.", autocompletion=complete_versions)],
     model: Model = None,
     as_json: AsJson = False,
 ) -> None:
@@ -26,17 +23,14 @@ def reproduce(
 
     Example: reprise reproduce champion --model imdb-lstm
     """
-    show_log_lines()
-    keep_native_messages(home() / "logs" / "native.log")
-    # With --json, what a training prints goes where it does not mix with the answer.
-    with redirect_stdout(sys.stderr if as_json else sys.stdout), running_prefect("flows.reproduction", ahead=TRAINING_IMPORTS):
+    with shown_work(on_stderr=as_json), running_prefect("flows.reproduction", ahead=TRAINING_IMPORTS):
         from flows.reproduction import reproduction
         from tasks.registration.versions import choose_model, find_version
 
         summary = find_version(choose_model(model), version).summary
         result = reproduction(summary.name, summary.version)
     if as_json:
-        print(json.dumps({"model": summary.name, "version": summary.version, **result.model_dump()}))  # noqa: T201
+        print_json({"model": summary.name, "version": summary.version, **result.model_dump()})
     else:
         _print(f"{summary.name} version {summary.version}", result)
     if not result.identical:

@@ -16,6 +16,7 @@ from flows.training import training
 from tasks.handles import PaddedReviews, Reviews, TrackedRun, ValidationReport
 from tasks.ingestion.task import ingest
 from tasks.padding.task import pad_reviews
+from tasks.progress import tell, working
 from tasks.recording import log_datasets, log_result
 from tasks.registration.sealing import refuse_opening
 from tasks.report import SweepResult
@@ -82,5 +83,7 @@ def trials(
     """Run so many trials, as many at once as the task runner takes."""
     with stopping_trials():
         running = [run_trial.submit(sweep, config, reviews, validation, padded, run, run_tags) for _ in range(number)]
-        for trial in as_completed(running):
-            logger.info("%s", trial_line(trial.result(), sweep))
+        with working("trials", number, "trials"):
+            for done, trial in enumerate(as_completed(running), 1):
+                logger.info("%s", trial_line(trial.result(), sweep))
+                tell("trials", done, number, "trials")

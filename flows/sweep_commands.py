@@ -1,22 +1,23 @@
 """`reprise sweep`: many trainings side by side, of which the best is registered."""
 
-import json
 from typing import Annotated
 
 import typer
 
 from flows.configuring import resolve_config
-from flows.options import Address, AsJson, Runner
+from flows.options import Address, AsJson, ConfigName, Data, Runner, Settings, complete_presets
+from flows.progress import shown_work
 from flows.starting import running_prefect
-from flows.terminal import keep_native_messages, out, print_result, show_log_lines
-from tasks.workspace import home
+from flows.terminal import out, print_json, print_result
 
 
 def sweep(
-    config: Annotated[str | None, typer.Option(help="A preset (imdb, sample) or a YAML file.")] = None,
-    data: Annotated[str | None, typer.Option(help="Reviews: an .npz, a folder, a table, or an fsspec URL of one.")] = None,
-    set_: Annotated[list[str] | None, typer.Option("--set", help="section.key=value, as often as needed.")] = None,
-    sweep: Annotated[str, typer.Option(help="A shipped sweep (imdb) or a YAML file.")] = "imdb",
+    config: ConfigName = None,
+    data: Data = None,
+    set_: Settings = None,
+    sweep: Annotated[
+        str, typer.Option(help="A shipped sweep (imdb) or a YAML file.", autocompletion=complete_presets("sweeps"))
+    ] = "imdb",
     trials: Annotated[int | None, typer.Option(min=1, help="How many trials, those that are there included.")] = None,
     runner: Annotated[Runner | None, typer.Option(help="Where trials run.")] = None,
     workers: Annotated[int | None, typer.Option(min=1, help="How many at once.")] = None,
@@ -42,17 +43,16 @@ def sweep(
     if trials is not None:
         tree = {**tree, "trials": trials}
     checked = check_section(tree, f"sweep {sweep}", SweepConfig)
-    if not as_json:
+    with shown_work(on_stderr=as_json):
         out.print(note, soft_wrap=True)
-        show_log_lines()
-    keep_native_messages(home() / "logs" / "native.log")
-    with running_prefect("flows.sweep", ahead=("tasks.validation.validate",)):
-        from flows.sweep import sweep as run_sweep
+        with running_prefect("flows.sweep", ahead=("tasks.validation.validate",)):
+            from flows.sweep import sweep as run_sweep
 
-        found = run_sweep(resolved, checked)
+            found = run_sweep(resolved, checked)
     if as_json:
-        told = {"sweep": checked.name, "best": found.best.model_dump(mode="json")}
-        print(json.dumps({**told, "version": found.training.version.version}))  # noqa: T201
+        version, decision = found.training.version, found.training.decision
+        told = {"sweep": checked.name, "run_id": found.run.run_id, "best": found.best.model_dump(mode="json")}
+        print_json({**told, "model": version.name, "version": version.version, "decision": decision.model_dump(mode="json")})
         return
     values = ", ".join(f"{key}={value}" for key, value in found.best.params.items())
     out.print(f"Sweep {checked.name}: trial {found.best.number} is best, {checked.metric} {found.best.value}: {values}")

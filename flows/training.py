@@ -9,7 +9,7 @@ from configs.schema import Config
 from flows.exclusive import only_training
 from flows.publishing import emit_decision, name_training_run, publish_result
 from flows.recovery import prefect_tags, recover_killed_runs
-from tasks.evaluation.task import choose_gate_rows, evaluate
+from tasks.evaluation.task import choose_gate_rows, evaluate, fit_baseline
 from tasks.ingestion.task import ingest
 from tasks.monitoring.task import keep_reference
 from tasks.padding.task import pad_reviews
@@ -63,10 +63,11 @@ def training(config: Config, tags: Mapping[str, str] | None = None, force: bool 
             log_padding(run, padded)
 
             gate_rows = choose_gate_rows(reviews, validation, config.evaluation.audit_fraction)
+            baseline = fit_baseline(reviews, gate_rows)
             model = train(padded, config.padding, config.model, config.training, run)
             log_training(run, model)
 
-            evaluation = evaluate(model, padded, reviews, gate_rows, config.evaluation, run)
+            evaluation = evaluate(model, padded, reviews, gate_rows, baseline, config.evaluation, run)
             log_evaluation(run, evaluation, step=model.epochs_run)
 
             reference = keep_reference(padded, evaluation, gate_rows, config.evaluation.threshold, run)

@@ -75,14 +75,23 @@ class PaddedReviews(StageOutput):
 
     `ids_<split>.npy` uint16 (rows, maxlen); `lengths_<split>.npy` int32 (rows,), before truncation and with the start
     marker; `labels_<split>.npy` int8 (rows,); `rows_<split>.npy` int64 (rows,), row numbers in `reviews.parquet`.
+
+    Where `longest_ngram` is above 0: `ngrams.npz`, the n-gram model; `log_ratios_<split>.npy` float16 (rows, maxlen,
+    longest_ngram); `logits_<split>.npy` float32 (rows,), the linear model's. Those of train are of models that were fitted
+    without the row.
     """
 
     vocabulary_size: int
     maxlen: int
+    longest_ngram: int = 0
     rows: dict[Split, int]
     truncated_share: dict[Split, float]
     out_of_vocabulary_share: dict[Split, float]
     padding_share: dict[Split, float]
+
+    def input_files(self, split: Split) -> list[Path]:
+        """Return the files of what a network reads of a split: ids and, where there are n-grams, log ratios and logits."""
+        return [self.file(f"{name}_{split}.npy") for name in ("ids", *(("log_ratios", "logits") if self.longest_ngram else ()))]
 
 
 class TrackedRun(Handle):
@@ -128,6 +137,49 @@ class Slice(Handle):
     accuracy: Interval
 
 
+class Baseline(StageOutput):
+    """A linear model's scores of the gate rows, which depend on the reviews alone.
+
+    `predictions.parquet` holds row int64, label int8 and probability float32, one row per gate row. The model learnt the
+    weights of `ngrams` words and word pairs from `learnt_rows` of the `train_rows`: all of them, unless they are very many.
+    """
+
+    rows: int
+    train_rows: int
+    learnt_rows: int
+    ngrams: int
+
+
+class PairedAccuracy(Handle):
+    """Accuracy of a challenger and a champion on the same rows, named for the slice or "all".
+
+    `gain` is the challenger's accuracy less the champion's; `only_challenger` and `only_champion` count the rows that one of
+    them alone has right.
+    """
+
+    name: str
+    rows: int
+    challenger: float
+    champion: float
+    only_challenger: int
+    only_champion: int
+    gain: Interval
+
+
+class BaselineComparison(Handle):
+    """A trained network beside the linear model, on the same gate rows.
+
+    `metrics` holds the linear model's accuracy, roc_auc and loss. In `accuracy` the network is the challenger, and the linear
+    model stands in the champion's place. The rest is as in `Baseline`.
+    """
+
+    metrics: dict[str, float]
+    accuracy: PairedAccuracy
+    train_rows: int
+    learnt_rows: int
+    ngrams: int
+
+
 class Evaluation(StageOutput):
     """Scores of the test split, with `mistakes.parquet` and `figures/`.
 
@@ -140,6 +192,7 @@ class Evaluation(StageOutput):
     metrics: dict[str, Interval]
     slices: tuple[Slice, ...]
     confusion: tuple[tuple[int, int], tuple[int, int]]
+    baseline: BaselineComparison
 
 
 class ModelVersion(Handle):
@@ -180,22 +233,6 @@ class NewReviews(StageOutput):
     available: int
     rows: int
     labelled: bool
-
-
-class PairedAccuracy(Handle):
-    """Accuracy of a challenger and a champion on the same rows, named for the slice or "all".
-
-    `gain` is the challenger's accuracy less the champion's; `only_challenger` and `only_champion` count the rows that one of
-    them alone has right.
-    """
-
-    name: str
-    rows: int
-    challenger: float
-    champion: float
-    only_challenger: int
-    only_champion: int
-    gain: Interval
 
 
 class Standing(Handle):

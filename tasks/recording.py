@@ -90,15 +90,21 @@ def log_training(run: TrackedRun, model: TrainedModel) -> None:
 
 
 def log_evaluation(run: TrackedRun, evaluation: Evaluation, *, step: int) -> None:
-    """Log test metrics with their intervals, slices, figures, predictions and the table of mistakes."""
+    """Log test metrics with their intervals, slices, the linear model's, figures, predictions and the table of mistakes."""
     bounds = {
         bound: value
         for name, figure in evaluation.metrics.items()
         for bound, value in zip(interval_metrics(name), (figure.low, figure.high), strict=True)
     }
     figures = {f"test/{name}": figure.value for name, figure in evaluation.metrics.items()}
+    beside = evaluation.baseline
+    baseline = {f"baseline/{name}": value for name, value in beside.metrics.items()} | {
+        "baseline/gain": beside.accuracy.gain.value,
+        "baseline/gain_low": beside.accuracy.gain.low,
+        "baseline/gain_high": beside.accuracy.gain.high,
+    }
     slices = {f"test_slices/accuracy_{part.name.replace(' ', '_')}": part.accuracy.value for part in evaluation.slices}
-    _log_metrics(run, figures | bounds | slices, step=step)
+    _log_metrics(run, figures | bounds | slices | baseline, step=step)
     _log_files(run, evaluation.file("figures"), "figures")
     _log_files(run, evaluation.file("predictions.parquet"), "evaluation")
     _log_table(run, pd.read_parquet(evaluation.file("mistakes.parquet")), "evaluation/mistakes.json")

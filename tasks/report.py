@@ -5,8 +5,10 @@ from typing import Any, NamedTuple
 
 from configs.loading import flatten
 from configs.schema import Config
+from tasks.baseline_report import baseline_lines, tell_gain
 from tasks.gate_report import gate_lines
 from tasks.handles import (
+    BaselineComparison,
     Decision,
     Evaluation,
     GateRows,
@@ -51,7 +53,8 @@ def headline(result: RunResult) -> str:
     accuracy = result.evaluation.metrics["accuracy"]
     return (
         f"{result.version.name} version {result.version.version}: test accuracy {accuracy.value:.2%} "
-        f"[{accuracy.low:.2%}, {accuracy.high:.2%}], {result.decision.alias}"
+        f"[{accuracy.low:.2%}, {accuracy.high:.2%}], {result.decision.alias}; "
+        f"a linear model has {result.evaluation.baseline.metrics['accuracy']:.2%}"
     )
 
 
@@ -74,7 +77,11 @@ def write_report(result: RunResult, config: Config) -> str:
             "",
             *metrics_table(evaluation),
             "",
-            "### Accuracy by slice",
+            "## Beside a linear model",
+            "",
+            *_baseline_lines(evaluation),
+            "",
+            "## Accuracy by slice",
             "",
             *table(
                 ["slice", "reviews", "accuracy", f"{evaluation.confidence:.0%} interval"],
@@ -141,6 +148,8 @@ def write_card(
             "",
             *metrics_table(evaluation),
             "",
+            *_baseline_lines(evaluation),
+            "",
             "## Trained on",
             "",
             *data_lines(reviews, padded),
@@ -172,6 +181,7 @@ def write_json(result: RunResult, config: Config) -> dict[str, Any]:
         "decision": result.decision.model_dump(mode="json"),
         "test": {name: figure.value for name, figure in result.evaluation.metrics.items()},
         "intervals": {name: [figure.low, figure.high] for name, figure in result.evaluation.metrics.items()},
+        "baseline": _baseline_as_json(result.evaluation.baseline),
         "parameters": result.model.parameters,
         "dataset": {
             "name": result.reviews.dataset,
@@ -219,6 +229,22 @@ def data_lines(reviews: Reviews, padded: PaddedReviews) -> list[str]:
         f"unknown words: {padded.out_of_vocabulary_share['train']:.1%}; "
         f"padding: {padded.padding_share['train']:.1%} of the cells",
     ]
+
+
+def _baseline_lines(evaluation: Evaluation) -> list[str]:
+    return baseline_lines(evaluation.baseline, {name: figure.value for name, figure in evaluation.metrics.items()})
+
+
+def _baseline_as_json(comparison: BaselineComparison) -> dict[str, Any]:
+    pair = comparison.accuracy
+    return {
+        **comparison.metrics,
+        "gain": pair.gain.model_dump(),
+        "only_lstm_right": pair.only_challenger,
+        "only_baseline_right": pair.only_champion,
+        "sentence": tell_gain(comparison),
+        **comparison.model_dump(include={"train_rows", "learnt_rows", "ngrams"}),
+    }
 
 
 def _run_lines(result: RunResult) -> list[str]:

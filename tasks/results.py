@@ -16,6 +16,7 @@ from typing import NamedTuple
 
 from filelock import FileLock, Timeout
 
+from tasks.progress import tell
 from tasks.workspace import home, in_use, is_in_use, is_whole, remove_unused
 
 HANDLE_FILE = "handle.json"
@@ -141,10 +142,13 @@ def prune(older_than: timedelta) -> tuple[list[Kept], list[Kept]]:
     now = datetime.now(UTC)
     removed: list[Kept] = []
     spared: list[Kept] = []
-    for one in list_kept():
+    kept = list_kept()
+    for number, one in enumerate(kept):
+        tell("pruning", number, len(kept), "folders", one.group)
         # What was used in the future, as the clock has it now, was used just now.
         if max(now - one.last_used, timedelta(0)) >= (LEFTOVER_AGE if one.leftover else older_than):
             (removed if remove_unused(one.path) else spared).append(one)
+    tell("pruning", ended=True)
     return removed, spared
 
 

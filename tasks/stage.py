@@ -25,6 +25,7 @@ from tasks import handles
 from tasks.disk_space import writing
 from tasks.errors import OrchestrationError
 from tasks.handles import StageOutput, StageRecord
+from tasks.progress import working
 from tasks.results import HANDLE_FILE, next_result_folder, one_at_a_time, remove_superseded, results_below
 from tasks.shared_results import find_result, share_result
 from tasks.workspace import code_version, in_use, published
@@ -181,11 +182,11 @@ def _present_run() -> Iterator[_Run]:
 
 @contextmanager
 def _timed(name: str) -> Iterator[dict[str, bool]]:
-    logger.debug("%s ...", name)
     note = {"reused": False}
     start, cpu_start = time.perf_counter(), sum(os.times()[:4])
     try:
-        yield note
+        with working(name):
+            yield note
     except Exception as error:
         # One that comes while Prefect is beginning or ending a task is replaced by Prefect's own error.
         if (interrupt := _find_interrupt(error)) is not None:

@@ -29,3 +29,13 @@ def digest_texts(texts: pa.Array, usable: NDArray[np.bool_] | None = None) -> pa
         for text, use in zip(encoded, chosen, strict=True)
     ]
     return pa.array(digests, pa.binary(DIGEST_BYTES))
+
+
+def below(digests: pa.FixedSizeBinaryArray, share: float) -> NDArray[np.bool_]:
+    """Mark the digests that, as numbers from 0 to 1, are below a share; (rows,).
+
+    So a text is drawn, or not, in whatever data it stands, and with a larger share none is lost.
+    """
+    numbers = np.frombuffer(b"".join(digest[:8] for digest in digests.to_pylist()), dtype=">u8")
+    drawn: NDArray[np.bool_] = numbers < share * 2.0**64
+    return drawn

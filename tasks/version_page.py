@@ -4,8 +4,9 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 
 from configs.loading import flatten
+from tasks.baseline_report import baseline_lines
 from tasks.gate_report import gate_lines, tell_change
-from tasks.handles import Decision, LedgerEntry
+from tasks.handles import BaselineComparison, Decision, LedgerEntry
 from tasks.markdown import in_cell, table
 from tasks.metric_names import PEAK_MEMORY, cpu_seconds_metric, interval_metrics, seconds_metric, timed_stages
 from tasks.titles import METRIC_TITLES
@@ -14,9 +15,10 @@ from tasks.titles import METRIC_TITLES
 class VersionRecord(NamedTuple):
     """All that MLflow holds of a version.
 
-    `tags` are the version's, `run_tags`, `metrics` and `config` its run's; `decision` is the gate's last on it; `entries`
-    are the ledger's on it or on its end as champion; `compared` is the champion it was compared with or took over from, and
-    that one's configuration, None where it is gone. `lost` says why the run tells nothing, or not all, any more.
+    `tags` are the version's, `run_tags`, `metrics` and `config` its run's; `decision` is the gate's last on it, `baseline`
+    what it was beside the linear model, None where there was none; `entries` are the ledger's on it or on its end as champion;
+    `compared` is the champion it was compared with or took over from, and that one's configuration, None where it is gone.
+    `lost` says why the run tells nothing, or not all, any more.
     """
 
     name: str
@@ -29,6 +31,7 @@ class VersionRecord(NamedTuple):
     metrics: Mapping[str, float]
     config: Mapping[str, Any]
     decision: Decision | None
+    baseline: BaselineComparison | None
     entries: tuple[LedgerEntry, ...]
     compared: tuple[str, Mapping[str, Any] | None] | None
 
@@ -45,6 +48,7 @@ def write_page(record: VersionRecord) -> str:
             *_ledger(record),
             *_section("Gate", gate_lines(record.decision) if record.decision else []),
             *_section("Test metrics on the gate rows, as trained", _metrics(record.metrics)),
+            *_section("Beside a linear model", _baseline(record)),
             *_section("Data", _data(record)),
             *_section("Configuration", _differences(record)),
             *_section("Receipts", _receipts(record)),
@@ -57,6 +61,7 @@ def record_as_json(record: VersionRecord) -> dict[str, Any]:
     return {
         **record._asdict(),
         "decision": None if record.decision is None else record.decision.model_dump(mode="json"),
+        "baseline": None if record.baseline is None else record.baseline.model_dump(mode="json"),
         "entries": [entry.model_dump(mode="json") for entry in record.entries],
     }
 
@@ -104,6 +109,11 @@ def _metrics(metrics: Mapping[str, float]) -> list[str]:
         if f"test/{name}" in metrics
     ]
     return table(["metric", "value", "interval"], rows) if rows else []
+
+
+def _baseline(record: VersionRecord) -> list[str]:
+    tested = {name.removeprefix("test/"): value for name, value in record.metrics.items() if name.startswith("test/")}
+    return [] if record.baseline is None else baseline_lines(record.baseline, tested)
 
 
 def _interval(metrics: Mapping[str, float], name: str) -> str:

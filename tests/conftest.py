@@ -1,3 +1,4 @@
+import gc
 import os
 import shutil
 import socket
@@ -10,19 +11,33 @@ from configs.environment import set_library_defaults
 
 DATA = Path(os.environ.get("REPRISE_TEST_DATA") or Path(__file__).resolve().parents[2] / "shared/data/imdb")
 
+# By measured seconds; one that is missing here costs time alone.
+LONGEST = (
+    *("integration/test_event_driven_retraining", "flows/test_promotion", "faults/test_kill", "integration/test_servers"),
+    *("flows/test_training", "flows/test_processes", "integration/test_registry_faults", "training/test_fitting"),
+)
+
 
 def pytest_configure(config):
     """Tests keep to a workspace of their own, and ask no server that the user's environment names."""
+    gc.set_threshold(100_000)  # as the command does
     for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "REPRISE_HOME", "REPRISE_LOCAL", "PREFECT_HOME"):
         os.environ.pop(name, None)
 
 
 def pytest_collection_modifyitems(items):
-    """Tests that start processes and servers come first, so that no worker is left with a long one at the end."""
-    items.sort(key=lambda item: item.path.parent.name not in ("integration", "flows", "faults"))
+    """The longest files come first, then others that start processes and servers: no worker is left with one at the end."""
+    items.sort(key=lambda item: _place(item.path))
     for item in items:
         if mark := item.get_closest_marker("fault"):  # for `pytest_terminal_summary`
             item.user_properties.append(("fault", mark.args[0]))
+
+
+def _place(path):
+    name = f"{path.parent.name}/{path.stem}"
+    if name in LONGEST:
+        return LONGEST.index(name)
+    return len(LONGEST) + (path.parent.name not in ("integration", "flows", "faults"))
 
 
 @pytest.fixture

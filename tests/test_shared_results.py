@@ -373,7 +373,7 @@ def test_the_cache_commands_show_and_prune_what_is_shared(in_bucket, work_on):
     work_on("two")
     told = cache()
     assert "The cache is empty" in told
-    assert re.search(rf"{STAGE} +│ 1 +│ +│ \d+ bytes +│ {time.strftime('%Y-%m-%d', time.gmtime())}", told)
+    assert re.search(rf"{STAGE} +1 +\d+ bytes +{time.strftime('%Y-%m-%d', time.gmtime())}", told)
     shown = json.loads(cache("--json"))
     assert (shown["bytes"], shown["shared"]["place"]) == (0, in_bucket)
     assert [(group["name"], group["folders"]) for group in shown["shared"]["groups"]] == [(STAGE, 1)]

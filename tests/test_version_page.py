@@ -2,7 +2,8 @@
 
 from datetime import UTC, datetime
 
-from tasks.handles import Comparison, Decision, GateCheck, Interval, LedgerEntry, PairedAccuracy, Standing
+from tasks.baseline_report import tell_gain
+from tasks.handles import BaselineComparison, Comparison, Decision, GateCheck, Interval, LedgerEntry, PairedAccuracy, Standing
 from tasks.version_page import VersionRecord, compare_configs, write_page
 
 
@@ -43,6 +44,10 @@ DECISION = Decision(
     audit=Interval(value=0.87, low=0.85, high=0.89),
 )
 
+BASELINE = BaselineComparison(
+    metrics={"accuracy": 0.9}, accuracy=pair("all", 1000), train_rows=4000, learnt_rows=4000, ngrams=70_000
+)
+
 
 def entry(number, version, before, after, outcome="promote"):
     return LedgerEntry(
@@ -78,6 +83,7 @@ def record(**changes):
         "metrics": figures | test,
         "config": {"training": {"seed": 4, "epochs": 5}},
         "decision": DECISION,
+        "baseline": BASELINE,
         "entries": (entry(2, "4", "3", "4"),),
         "compared": ("3", {"training": {"seed": 3, "epochs": 5}}),
     }
@@ -95,6 +101,8 @@ def test_the_page_says_why_with_figures_intervals_differences_and_receipts():
         "| `training.seed` | `4` | `3` |",
         "| training | 10.0 | 18.0 | reused |",
         "- Peak memory: 900 MiB",
+        f"**{tell_gain(BASELINE)}**",
+        "| Accuracy | 0.8800 | 0.9000 |",
     ]:
         assert line in page.splitlines(), line
     assert "**promote** on 1,000 gate rows (`ffffffffffff`), which had taken 3 decisions before; 7 more left out" in page
@@ -107,11 +115,12 @@ def test_a_version_that_is_not_champion_says_so_and_why():
     assert "**Not the champion.** The last word on this one, by gate: reason 2" in write_page(kept)
     dethroned = record(champion="5", entries=(entry(2, "4", "3", "4"), entry(5, "5", "4", "5")))
     assert "**Not the champion.** The last word on this one, by gate: reason 5" in write_page(dethroned)
-    undecided = record(champion=None, entries=(), decision=None, compared=None)
+    undecided = record(champion=None, entries=(), decision=None, baseline=None, compared=None)
     page = write_page(undecided)
     assert "No decision was taken on this one." in page
     assert "There was no champion to differ from." in page
     assert "## Gate" not in page
+    assert "## Beside a linear model" not in page
 
 
 def test_a_rival_that_is_gone_is_named():

@@ -11,7 +11,7 @@ from numpy.typing import NDArray
 
 from tasks.parquet_batches import iterate_batches, open_parquet
 from tasks.served_model import tokenize
-from tasks.text_digests import digest_texts
+from tasks.text_digests import below, digest_texts
 
 BATCH_ROWS = 8192
 
@@ -21,9 +21,7 @@ def find_sealed(digests: pa.FixedSizeBinaryArray, audit_fraction: float) -> NDAr
 
     So a text is on the same side in whatever data it stands, and with a larger fraction no sealed row is opened.
     """
-    numbers = np.frombuffer(b"".join(digest[:8] for digest in digests.to_pylist()), dtype=">u8")
-    sealed: NDArray[np.bool_] = numbers < audit_fraction * 2.0**64
-    return sealed
+    return below(digests, audit_fraction)
 
 
 def identify_rows(digests: pa.Array, labels: pa.Array) -> str:

@@ -1,4 +1,4 @@
-"""The stages of the room: the test split is divided, and the trained network scores its gate rows, once."""
+"""The stages of the room: the test split is divided, and a linear model and the trained network score its gate rows."""
 
 import logging
 from pathlib import Path
@@ -6,11 +6,13 @@ from pathlib import Path
 import numpy as np
 
 from configs.schema import EvaluationConfig
-from tasks.handles import Evaluation, GateRows, PaddedReviews, Reviews, TrackedRun, TrainedModel, ValidationReport
+from tasks.handles import Baseline, Evaluation, GateRows, PaddedReviews, Reviews, TrackedRun, TrainedModel, ValidationReport
+from tasks.progress import tell
 from tasks.stage import cached_stage, stage
 from tasks.workspace import published, sha256_of_file
 
 TASKS = Path(__file__).parents[1]
+STEPS = 4
 logger = logging.getLogger("reprise.evaluation")
 
 
@@ -24,16 +26,51 @@ def choose_gate_rows(folder: Path, reviews: Reviews, report: ValidationReport, a
     return GateRows(path=str(folder), sha256=sha256, rows=rows, audit_rows=audit_rows)
 
 
+@cached_stage(
+    "baseline",
+    uses=(*(TASKS / name for name in ("ngrams.py", "parquet_batches.py", "text_digests.py", "served_model.py")),),
+)
+def fit_baseline(folder: Path, reviews: Reviews, gate_rows: GateRows) -> Baseline:
+    """Fit a linear model of words and word pairs on the train split, and score the gate rows with it.
+
+    Raises:
+        DataError: There is nothing to learn from: the train reviews are of one class, or have no words in common.
+    """
+    import pyarrow.parquet as pq
+
+    from tasks.evaluation.assessment import tabulate_predictions
+    from tasks.evaluation.baseline import fit_linear_model, read_train_reviews, score_rows
+
+    texts = reviews.file("reviews.parquet")
+    train = read_train_reviews(texts)
+    if train.lengths.size < train.available:
+        logger.info("the linear model learns from %d of %d train reviews", train.lengths.size, train.available)
+    model = fit_linear_model(train)
+    gate = pq.read_table(gate_rows.file("gate.parquet"), columns=["row", "label"])
+    rows = gate["row"].to_numpy()
+    predictions = tabulate_predictions(rows, gate["label"].to_numpy(), score_rows(model, texts, rows))
+    pq.write_table(predictions, folder / "predictions.parquet")
+    return Baseline(
+        path=str(folder),
+        sha256=sha256_of_file(folder / "predictions.parquet"),
+        rows=len(predictions),
+        train_rows=train.available,
+        learnt_rows=train.lengths.size,
+        ngrams=len(model.numbers),
+    )
+
+
 @stage("evaluation")
 def evaluate(
     model: TrainedModel,
     padded: PaddedReviews,
     reviews: Reviews,
     gate_rows: GateRows,
+    baseline: Baseline,
     evaluation: EvaluationConfig,
     run: TrackedRun,
 ) -> Evaluation:
-    """Score the gate rows of the test split and write what was found into the run's folder.
+    """Score the gate rows of the test split, compare with the linear model, and write what was found into the run's folder.
 
     Raises:
         DataError: There are no gate rows, they have one class, or do not belong to the reviews.
@@ -43,22 +80,28 @@ def evaluate(
     import pyarrow.parquet as pq
 
     from tasks.evaluation.assessment import assess, summarize, tabulate_predictions
+    from tasks.evaluation.beside import compare_with_baseline
     from tasks.evaluation.figures import draw_figures, save_figures
     from tasks.evaluation.mistakes import list_mistakes
     from tasks.evaluation.scores import check_labels
-    from tasks.served_model import Predictor
+    from tasks.served_model import Inputs, Predictor
 
     test_rows = np.load(padded.file("rows_test.npy"))
     chosen = np.flatnonzero(
         np.isin(test_rows, pq.read_table(gate_rows.file("gate.parquet"), columns=["row"])["row"].to_numpy())
     )
-    ids, labels, rows, with_marker = (
-        np.load(padded.file(f"{name}_test.npy"), mmap_mode="r")[chosen] for name in ("ids", "labels", "rows", "lengths")
+    labels, rows, with_marker = (
+        np.load(padded.file(f"{name}_test.npy"), mmap_mode="r")[chosen] for name in ("labels", "rows", "lengths")
     )
+    inputs = Inputs(*(np.load(path, mmap_mode="r")[chosen] for path in padded.input_files("test")))
     words = with_marker - 1
     check_labels(labels)
-    probabilities = Predictor(model.file("model.keras"), model.file("lstm.py")).probabilities(ids, evaluation.batch_size)
+    tell("evaluation", 0, STEPS, "steps", "scores")
+    probabilities = Predictor(model.file("model.keras"), model.file("lstm.py")).probabilities(inputs, evaluation.batch_size)
+    tell("evaluation", 1, STEPS, "steps", "intervals")
     assessment = assess(labels, probabilities, words, evaluation)
+    beside = compare_with_baseline(rows, labels, probabilities, baseline, evaluation)
+    tell("evaluation", 2, STEPS, "steps", "mistakes")
     mistakes = list_mistakes(
         labels,
         probabilities,
@@ -68,6 +111,7 @@ def evaluate(
         threshold=evaluation.threshold,
         limit=evaluation.mistakes,
     )
+    tell("evaluation", 3, STEPS, "steps", "figures")
     figures = draw_figures(model.history, labels, probabilities, assessment.metrics, threshold=evaluation.threshold)
     folder = Path(run.folder) / "evaluation"
     with published(folder) as draft:
@@ -77,5 +121,10 @@ def evaluate(
         sha256 = sha256_of_file(draft / "predictions.parquet")
     logger.info(summarize(assessment.metrics))
     return Evaluation(
-        path=str(folder), sha256=sha256, rows=labels.size, confidence=evaluation.confidence, **assessment._asdict()
+        path=str(folder),
+        sha256=sha256,
+        rows=labels.size,
+        confidence=evaluation.confidence,
+        baseline=beside,
+        **assessment._asdict(),
     )

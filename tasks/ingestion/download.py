@@ -11,13 +11,12 @@ import uuid
 from pathlib import Path
 from typing import NamedTuple
 
-from rich.console import Console
-from rich.progress import BarColumn, DownloadColumn, Progress, TextColumn, TransferSpeedColumn
 from tenacity import RetryCallState, Retrying, retry_if_exception_type, stop_after_attempt, wait_exponential
 
 from tasks.disk_space import writing
 from tasks.errors import DownloadError
 from tasks.ingestion.wording import shorten, tell_error
+from tasks.progress import tell, working
 from tasks.workspace import home
 
 logger = logging.getLogger("reprise.ingestion")
@@ -153,25 +152,23 @@ def _retrying(url: str, backoff: float) -> Retrying:
 
 def _transfer(url: str, draft: Path, algorithm: str, timeout: float) -> str:
     """Write what a URL delivers to `draft` and return its digest."""
-    console = Console(stderr=True)
-    columns = (TextColumn("{task.description}"), BarColumn(), DownloadColumn(), TransferSpeedColumn())
+    name = url.rsplit("/", 1)[-1]
     digest = hashlib.new(algorithm, usedforsecurity=False)
     received = 0
     try:
         with (
             urllib.request.urlopen(url, timeout=timeout) as response,  # noqa: S310 - the URL is this module's own
             draft.open("wb") as file,
-            Progress(*columns, console=console, transient=True, disable=not console.is_terminal) as progress,
+            working(name),
         ):
             size = response.length
-            bar = progress.add_task(url.rsplit("/", 1)[-1], total=size)
             began, before = time.monotonic(), 0
             # Not `read`, which waits for the whole block however slowly it comes.
             while received < MAX_BYTES and (block := response.read1(BLOCK)):
                 file.write(block)
                 digest.update(block)
                 received += len(block)
-                progress.update(bar, completed=received)
+                tell(name, received, size, "bytes")
                 if time.monotonic() - began >= timeout:
                     if received - before < SLOWEST_BYTES:
                         raise _PassingError(f"only {received - before} bytes came in {timeout:g} s")

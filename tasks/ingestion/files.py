@@ -13,10 +13,12 @@ from tempfile import TemporaryDirectory
 from typing import Any, NamedTuple
 
 import fsspec
+from fsspec.callbacks import Callback
 from fsspec.implementations.local import LocalFileSystem
 
 from tasks.disk_space import writing
 from tasks.errors import DataError, DiskFull, DownloadError
+from tasks.progress import tell, working
 from tasks.workspace import home
 
 # What filesystems call the mark that changes with a file's content.
@@ -131,14 +133,18 @@ def open_file(file: Located) -> Iterator[BufferedReader]:
             if not file.is_local:
                 home().mkdir(parents=True, exist_ok=True)
                 path = f"{stack.enter_context(TemporaryDirectory(prefix='.copy-', dir=home()))}/copy"
-                with writing(Path(path), "a copy of the source,"):
-                    file.filesystem.get_file(file.path, path)
+                with writing(Path(path), "a copy of the source,"), working(file.name):
+                    file.filesystem.get_file(file.path, path, callback=_told_bytes(file.name))
             stream = stack.enter_context(Path(path).open("rb"))
         except DiskFull:
             raise
         except Exception as error:
             raise _unreadable(file, error) from error
         yield stream
+
+
+def _told_bytes(name: str) -> Callback:
+    return Callback(hooks={"told": lambda size, value, **_: tell(name, value, size, "bytes")})
 
 
 def list_files(folder: Located) -> list[tuple[Located, Mapping[str, Any]]]:

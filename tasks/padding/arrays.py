@@ -67,6 +67,15 @@ def write_arrays(
     return rows, {split: writer.shares() for split, writer in writers.items()}
 
 
+def open_array(path: Path, dtype: npt.DTypeLike, shape: tuple[int, ...], files: ExitStack) -> Callable[[npt.NDArray[Any]], int]:
+    """Begin an `.npy` file, which `files` closes, and return the function that appends rows to it."""
+    # Written in order and not mapped: the pages of a mapping count as the process's memory until it ends.
+    file = files.enter_context(path.open("wb"))
+    header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False}
+    np.lib.format.write_array_header_1_0(file, header | {"shape": shape})
+    return lambda values: file.write(values.astype(dtype, copy=False).tobytes())
+
+
 def _row_numbers(split_column: pa.ChunkedArray, split: Split, kept: npt.NDArray[np.bool_]) -> npt.NDArray[np.int64]:
     return np.flatnonzero(pc.equal(split_column, split).to_numpy() & kept)
 
@@ -80,11 +89,7 @@ class _SplitWriter:
         self._cells = len(rows) * maxlen
 
         def create(name: str, dtype: npt.DTypeLike, *shape: int) -> Callable[[npt.NDArray[Any]], int]:
-            # Written in order and not mapped: the pages of a mapping count as the process's memory until it ends.
-            file = files.enter_context((folder / f"{name}_{split}.npy").open("wb"))
-            header = {"descr": np.lib.format.dtype_to_descr(np.dtype(dtype)), "fortran_order": False}
-            np.lib.format.write_array_header_1_0(file, header | {"shape": (len(rows), *shape)})
-            return lambda values: file.write(values.astype(dtype, copy=False).tobytes())
+            return open_array(folder / f"{name}_{split}.npy", dtype, (len(rows), *shape), files)
 
         self._append_ids = create("ids", np.uint16, maxlen)
         self._append_lengths = create("lengths", np.int32)

@@ -21,6 +21,7 @@ def main(folder: Path, *modules: str) -> None:
         RuntimeError: the model imported a package of this project, which is not there where it is served.
     """
     atexit.register(gc.freeze)  # else Python takes TensorFlow's objects apart one by one, and the parent waits
+    gc.set_threshold(100_000)  # by default a fifth of the time of imports goes by in looking for garbage
     for module in modules:  # loaded while the parent reads data and trains, so that the answer comes at once
         importlib.import_module(module)
     if not sys.stdin.readline():

@@ -92,4 +92,5 @@ def _artifacts(model: TrainedModel, padded: PaddedReviews) -> dict[str, Path]:
         "network": model.file("model.keras"),
         "lstm": model.file("lstm.py"),
         "vocabulary": padded.file("vocabulary.json"),
+        **({"ngrams": padded.file("ngrams.npz")} if padded.longest_ngram else {}),
     }

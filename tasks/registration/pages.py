@@ -5,13 +5,14 @@ from typing import Any
 
 from configs.loading import parse_config
 from tasks.errors import InputError, ModelMismatch
-from tasks.handles import Decision, LedgerEntry, TrackedRun
+from tasks.handles import BaselineComparison, Decision, LedgerEntry, TrackedRun
 from tasks.mlflow_store import connect, reaching_mlflow
 from tasks.registration.ledger import read_ledger
 from tasks.registration.promotion import base_of
 from tasks.registration.run_files import fetched_run_file
 from tasks.registration.sources import find_run
 from tasks.registration.versions import (
+    BASELINE_TAG,
     DECISION_TAG,
     VersionDetails,
     describe_model,
@@ -51,7 +52,7 @@ def read_record(name: str, version_or_alias: str) -> VersionRecord:
         config = _read_config(details)
     except ModelMismatch as error:
         lost = str(error)
-    decision = details.tags.get(DECISION_TAG)
+    decision, baseline = details.tags.get(DECISION_TAG), details.tags.get(BASELINE_TAG)
     return VersionRecord(
         name=name,
         version=version,
@@ -63,6 +64,7 @@ def read_record(name: str, version_or_alias: str) -> VersionRecord:
         metrics=metrics,
         config=config,
         decision=None if decision is None else Decision.model_validate_json(decision),
+        baseline=None if baseline is None else BaselineComparison.model_validate_json(baseline),
         entries=tuple(entry for entry in ledger if entry in own or _ended(entry, version)),
         compared=None if rival is None else (rival, _read_config_of(name, rival)),
     )

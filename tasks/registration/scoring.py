@@ -56,19 +56,24 @@ def pin_version(model: str | None, version: str) -> PinnedVersion:
     return PinnedVersion(name=name, version=number, files_sha256=details.tags[DIGEST_TAG])
 
 
-def loaded_model(version: PinnedVersion) -> Any:
-    """Return a version's pyfunc, from files that were checked, loaded once in this process.
+def load_pinned(version: PinnedVersion) -> Any:
+    """Return a version's pyfunc, from files that were checked.
 
     Raises:
         ModelMismatch: the version's files are not those that were pinned, or gone, or cannot be loaded.
         RegistryError: MLflow could not be reached, or refused.
     """
+    if pin_version(version.name, version.version) != version:
+        raise ModelMismatch(f"version {version.version} of {version.name} has other files than when scoring began")
+    with verified_model(version.name, version.version) as folder, blaming(f"{version.version} of {version.name}"):
+        return mlflow.pyfunc.load_model(str(folder))
+
+
+def loaded_model(version: PinnedVersion) -> Any:
+    """Return the same, loaded once in this process."""
     with _loading:
         if version not in _loaded:
-            if pin_version(version.name, version.version) != version:
-                raise ModelMismatch(f"version {version.version} of {version.name} has other files than when scoring began")
-            with verified_model(version.name, version.version) as folder, blaming(f"{version.version} of {version.name}"):
-                model = mlflow.pyfunc.load_model(str(folder))
+            model = load_pinned(version)
             _loaded.clear()  # a long-lived worker keeps one
             _loaded[version] = model
         return _loaded[version]

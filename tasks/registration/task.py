@@ -20,6 +20,7 @@ from tasks.handles import (
     TrackedRun,
     TrainedModel,
 )
+from tasks.progress import tell
 from tasks.recording import log_outcome
 from tasks.registration import by_hand
 from tasks.registration.load_check import FreshProcess, compare_scores, score_afresh
@@ -31,11 +32,12 @@ from tasks.registration.promotion import Base
 from tasks.registration.reference import log_reference
 from tasks.registration.sealing import keep_sealed
 from tasks.registration.training_texts import log_training_texts
-from tasks.registration.versions import create_version, find_version_of, make_challenger
+from tasks.registration.versions import BASELINE_TAG, create_version, find_version_of, make_challenger
 from tasks.report import RunResult, headline, write_card, write_report
 from tasks.stage import stage
 from tasks.tracking import settle
 
+STEPS = 3
 logger = logging.getLogger("reprise.registration")
 
 
@@ -96,15 +98,18 @@ def _register_anew(
     run: TrackedRun,
     fresh: FreshProcess,
 ) -> ModelVersion:
+    tell("registration", 0, STEPS, "steps", "logging the model")
     model_id, model_uri = log_model(run, model, padded, threshold=config.evaluation.threshold, step=model.epochs_run)
     texts, expected = _sample_scores(evaluation, reviews, config.registration.load_check_rows)
     check = config.registration
     with downloaded_model(model_uri) as folder:
         manifest = hash_files(folder)
         check_logged(folder, model, padded)
+        tell("registration", 1, STEPS, "steps", "scoring in a fresh process")
         found = score_afresh(
             folder, texts, seconds=check.load_check_seconds, mebibytes=check.load_check_mebibytes, waiting=fresh
         )
+    tell("registration", 2, STEPS, "steps", "entering the version")
     difference = compare_scores(expected, found.probabilities, check.load_check_tolerance)
     logger.info("a fresh process gives the same scores for %d texts (largest difference %.1e)", len(texts), difference)
     data = {"source": reviews.source_sha256, "reviews": reviews.sha256, "padded": padded.sha256}
@@ -113,6 +118,7 @@ def _register_anew(
         "dataset.sha256": reviews.sha256,
         "dataset": reviews.dataset,
         "gate.sha256": gate_rows.sha256,
+        BASELINE_TAG: evaluation.baseline.model_dump_json(),
         "load_check.difference": f"{difference:.3g}",
         "load_check.load_seconds": f"{found.load_seconds:.3f}",
         "load_check.predict_seconds": f"{found.predict_seconds:.3f}",

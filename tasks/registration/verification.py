@@ -3,6 +3,7 @@
 from typing import NamedTuple
 
 from tasks.errors import GateClosed, InputError, ModelMismatch
+from tasks.progress import tell, working
 from tasks.registration.model_files import verified_model
 from tasks.registration.promotion import read_base
 from tasks.registration.sources import check_sources, find_run
@@ -28,10 +29,12 @@ def verify_model(name: str, version_or_alias: str | None = None) -> list[Finding
         versions = [find_version(name, version_or_alias).summary.version]
     else:
         versions = [version.version for version in list_versions() if version.name == name]
-    return [
-        Finding("ledger and alias", find_champion_trouble(name)),
-        *(Finding(f"version {version}", find_version_trouble(name, version)) for version in versions),
-    ]
+    findings = [Finding("ledger and alias", find_champion_trouble(name))]
+    with working("verification"):
+        for number, version in enumerate(versions):
+            tell("verification", number, len(versions), "versions", f"version {version}")
+            findings.append(Finding(f"version {version}", find_version_trouble(name, version)))
+    return findings
 
 
 def find_champion_trouble(name: str) -> str | None:

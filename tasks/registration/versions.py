@@ -13,7 +13,7 @@ from tasks.mlflow_store import connect, every_page, reaching_mlflow
 from tasks.registration.ledger import champion_of, ensure_ledger, find_gate_entry, find_model, list_ledgers, read_ledger
 
 CHAMPION, CHALLENGER = "champion", "challenger"
-DECISION_TAG = "decision"
+DECISION_TAG, BASELINE_TAG = "decision", "baseline"
 
 
 class VersionSummary(NamedTuple):

@@ -18,6 +18,7 @@ from tasks.errors import InputError
 from tasks.handles import Handle
 from tasks.ingestion import table_formats
 from tasks.ingestion.files import shown_path
+from tasks.progress import BESIDE_A_BAR, tell, working
 from tasks.registration.scoring import PinnedVersion
 from tasks.scoring.parts import Part, join_scores, spool_parts
 from tasks.scoring.reading import Table, open_table
@@ -26,7 +27,8 @@ from tasks.scoring.scores import MAX_CHARACTERS
 from tasks.scoring.writing import Write, open_rows, written_whole
 from tasks.workspace import code_version, home, in_use, remove_unused
 
-TELL_SECONDS = 1.0
+LINE_SECONDS = 10.0
+TITLE = "scoring"
 PARTS_PER_WORKER = 2
 """One to score, and one that lies ready, so that no worker waits for the reader."""
 ROOM = Path(__file__).parent
@@ -49,13 +51,6 @@ class ScoringResult(Handle):
     reused_parts: int
     seconds: float
     rows_per_second: float
-
-
-class ScoringProgress(Handle):
-    """How far a job is; `expected` rows are counted or estimated."""
-
-    rows: int
-    expected: int | None
 
 
 class Output(NamedTuple):
@@ -105,11 +100,12 @@ class Job:
             self._errors += len(rows) - scores["error"].null_count
         Path(part.spool).unlink()
         self._rows += part.rows
-        if time.monotonic() - self._told >= TELL_SECONDS:
+        expected = self._table.estimate_rows()
+        tell(TITLE, self._rows, expected, "rows")
+        if time.monotonic() - self._told >= LINE_SECONDS:
             self._told = time.monotonic()
-            progress = ScoringProgress(rows=self._rows, expected=self._table.estimate_rows())
-            of = f" of about {progress.expected:,}" if progress.expected else ""
-            logger.info("%s%s rows scored", f"{self._rows:,}", of, extra={"scoring_progress": progress})
+            of = f" of about {expected:,}" if expected else ""
+            logger.info("%s%s rows scored", f"{self._rows:,}", of, extra=BESIDE_A_BAR)
 
     def result(self) -> ScoringResult:
         """Return what was done, after the last part."""
@@ -143,7 +139,7 @@ def open_job(config: ScoringConfig, version: PinnedVersion) -> Iterator[Job]:
     ) as table:
         folder = home() / "stages" / "scoring" / _key(config, request, table, version)
         try:
-            with _open_parts(config, request, table, added, version, folder) as job:
+            with working(TITLE), _open_parts(config, request, table, added, version, folder) as job:
                 yield job
         except InputError:
             remove_unused(folder)  # another input has another key

@@ -1,5 +1,6 @@
 """Fitting a network: seeded, watched, kept after each epoch, and stopped at the first loss that is not finite."""
 
+import logging
 import math
 import time
 from collections.abc import Callable, Mapping
@@ -10,11 +11,14 @@ import tensorflow as tf
 
 from configs.schema import TrainingConfig
 from tasks.errors import TrainingDiverged
+from tasks.progress import tell
 from tasks.training.batches import Rows, training_batches, validation_batches
 from tasks.training.checkpoints import Checkpoint, Checkpoints, Progress
-from tasks.training.lstm import TrimmedNetwork
+from tasks.training.lstm import Trimmed
 
 OnEpoch = Callable[[int, Mapping[str, float]], None]
+TITLE = "training"
+logger = logging.getLogger("reprise.training")
 
 
 class FitResult(NamedTuple):
@@ -35,7 +39,7 @@ def make_repeatable(training: TrainingConfig) -> None:
 
 
 def fit(
-    network: TrimmedNetwork,
+    network: Trimmed,
     train: Rows,
     validation: Rows,
     training: TrainingConfig,
@@ -77,23 +81,28 @@ def fit(
     )
     present = _PresentEpoch()
     progress = _KeptProgress(start, best, checkpoints)
-    callbacks = [present, _FiniteLoss(present), _EachEpoch(on_epoch), best, progress]
-    trim = network.trim if training.bucketing else None
+    shown = [_ShownProgress(training.epochs)] if verbosity == 1 else []
+    callbacks = [present, _FiniteLoss(present), *shown, _EachEpoch(on_epoch), best, progress]
+    reading: dict[str, Any] = {
+        "batch_size": training.batch_size,
+        "bucketing": training.bucketing,
+        "read": network.trim if training.bucketing else network.arrange,
+        "signature": network.signature,
+    }
     done = start.progress.epoch if start else 0
     network.fit(
-        training_batches(train, batch_size=training.batch_size, seed=training.seed, epoch=lambda: present.number, trim=trim),
+        training_batches(train, seed=training.seed, epoch=lambda: present.number, **reading),
         initial_epoch=done,
         epochs=done if start and start.progress.stopped else training.epochs,
         shuffle=False,
-        validation_data=validation_batches(validation, batch_size=training.batch_size, trim=trim),
+        validation_data=validation_batches(validation, **reading),
         callbacks=callbacks,
-        verbose=verbosity,
+        verbose=0 if shown else verbosity,
     )
     return FitResult(progress.history, best.best_epoch + 1)
 
 
-def _restore(network: TrimmedNetwork, start: Checkpoint) -> None:
-    network.optimizer.build(network.trainable_variables)
+def _restore(network: Trimmed, start: Checkpoint) -> None:
     for variables, values in ((network.variables, start.network), (network.optimizer.variables, start.optimizer)):
         for variable, value in zip(variables, values, strict=True):
             variable.assign(value)
@@ -141,6 +150,40 @@ class _EachEpoch(keras.callbacks.Callback):  # type: ignore[misc]
     def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
         figures = {name: float(value) for name, value in (logs or {}).items()}
         self._on_epoch(epoch + 1, {**figures, "seconds": time.perf_counter() - self._start})
+
+
+class _ShownProgress(keras.callbacks.Callback):  # type: ignore[misc]
+    """Tells how far the training and its present epoch are, and leaves a line of each epoch, as Keras's own bar would."""
+
+    def __init__(self, epochs: int) -> None:
+        super().__init__()
+        self._epochs = epochs
+        self._number = 0
+        self._start = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._number, self._start = epoch, time.perf_counter()
+        self._tell(0, "")
+
+    def on_train_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        self._tell(min(batch + 1, self.params["steps"]), _describe(logs or {}))
+
+    def on_epoch_end(self, epoch: int, logs: Mapping[str, Any] | None = None) -> None:
+        tell(self._title(), ended=True)
+        seconds = time.perf_counter() - self._start
+        logger.info("Epoch %d/%d - %.1f s - %s", epoch + 1, self._epochs, seconds, _describe(logs or {}))
+
+    def _tell(self, batches: int, note: str) -> None:
+        steps = self.params["steps"]
+        tell(TITLE, self._number + batches / steps, self._epochs, "epochs")
+        tell(self._title(), batches, steps, "batches", note)
+
+    def _title(self) -> str:
+        return f"epoch {self._number + 1}"
+
+
+def _describe(logs: Mapping[str, Any]) -> str:
+    return " - ".join(f"{name}: {float(value):.4f}" for name, value in logs.items())
 
 
 class _Stopping(keras.callbacks.EarlyStopping):  # type: ignore[misc]

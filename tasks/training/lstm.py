@@ -213,11 +213,15 @@ class TrimmedNetwork(keras.Model):  # type: ignore[misc]
     LSTM starts from the state that the missing steps of padding lead to. All rows share it, so one row computes it.
     """
 
+    signature = tf.TensorSpec([None, None], tf.uint16)
+    """What `call` takes: ids (rows, width)."""
+
     def __init__(self, network: keras.Sequential, shards: int = SHARDS) -> None:
         """Take a built network from (rows, maxlen) ids, whose layers are an Embedding, an LSTM, and any that follow."""
         super().__init__(name=f"trimmed_{network.name}")
         self.embedding, lstm, *self.head = network.layers
         self.maxlen: int = network.input_shape[1]
+        self.shards = shards
         self.lstm = _share_cell(lstm, shards=shards)
         self.padding_lstm = _share_cell(lstm, shards=1, return_state=True)
         self.built = True
@@ -226,7 +230,7 @@ class TrimmedNetwork(keras.Model):  # type: ignore[misc]
         """Return what the network returns for ids (rows, width <= maxlen) of any integer dtype, as `trim` gives them."""
         ids = tf.cast(ids, tf.int32)
         if self.embedding.mask_zero:
-            ids = _real_ids_first(ids)
+            ids = _in_front(ids, _first_real(ids))
             outputs = self._run_lstm(ids, self.lstm.get_initial_state(tf.shape(ids)[0]), ids != PADDING_ID, training)
         else:
             outputs = self._run_lstm(ids, self._state_after_padding(ids), None, training)
@@ -244,14 +248,18 @@ class TrimmedNetwork(keras.Model):  # type: ignore[misc]
 
         return run_in_shards(run, [ids, *state, *([] if mask is None else [mask])], self.lstm.shards)[0]
 
-    def trim(self, ids: npt.NDArray[Any]) -> npt.NDArray[Any]:
+    def trim(self, ids: npt.NDArray[Any], *_: None) -> npt.NDArray[Any]:
         """Cut off the columns of (rows, maxlen) ids that are padding in every row; one is left at the least.
 
         They are cut off both ends where padding is masked, and off the front alone where it is read.
         """
-        used = np.flatnonzero((ids != PADDING_ID).any(axis=0))
-        first, last = (used[0], used[-1]) if len(used) else (ids.shape[1] - 1,) * 2
-        return ids[:, first : last + 1 if self.embedding.mask_zero else None]
+        first, last = _used_columns(ids)
+        return ids[:, first : last if self.embedding.mask_zero else None]
+
+    @staticmethod
+    def arrange(ids: npt.NDArray[Any], *_: None) -> npt.NDArray[Any]:
+        """Return ids as `call` takes them, untrimmed."""
+        return ids
 
     def _embed(self, ids: Any) -> Any:
         return _look_up(tf.convert_to_tensor(self.embedding.embeddings), ids)
@@ -268,6 +276,85 @@ class TrimmedNetwork(keras.Model):  # type: ignore[misc]
         return [tf.repeat(state, tf.shape(ids)[0], axis=0) for state in states]
 
 
+class TrimmedNgramNetwork(keras.Model):  # type: ignore[misc]
+    """A network that reads n-grams beside words in both directions, over rows whose padding was cut off, with fused LSTMs.
+
+    As `TrimmedNetwork`, it holds the weights and gives the results of the network that it is made of, whose layers it knows by
+    their names. Padding is masked.
+    """
+
+    def __init__(self, network: keras.Model, shards: int = SHARDS) -> None:
+        """Take a built network from (rows, maxlen) ids, (rows, maxlen, longest) log ratios and (rows, 1) logits."""
+        super().__init__(name=f"trimmed_{network.name}")
+        self.network, self.shards = network, shards
+        both = network.get_layer("lstm")
+        self.forward_lstm, self.backward_lstm = (
+            _share_cell(lstm, shards=shards, go_backwards=False) for lstm in (both.forward_layer, both.backward_layer)
+        )
+        longest = network.get_layer("log_ratios").output.shape[-1]
+        self.signature = (
+            tf.TensorSpec([None, None], tf.uint16),
+            tf.TensorSpec([None, None, longest], tf.float16),
+            tf.TensorSpec([None], tf.float32),
+        )
+        """What `call` takes: ids (rows, width), log ratios (rows, width, longest), logits (rows,)."""
+        self.built = True
+
+    def call(self, inputs: Any, training: bool = False) -> Any:
+        """Return what the network returns for ids, log ratios and logits, as `trim` gives them."""
+        ids, log_ratios, logits = tf.cast(inputs[0], tf.int32), tf.cast(inputs[1], tf.float32), inputs[2]
+        layer = self.network.get_layer
+        first = _first_real(ids)
+        ids, log_ratios = _in_front(ids, first), _in_front(log_ratios, first)
+        mask = ids != PADDING_ID
+        embedded = _look_up(tf.convert_to_tensor(layer("embedding").embeddings), ids)
+        steps = tf.concat([layer("embedding_dropout")(embedded, training=training), log_ratios], axis=2)
+        steps = layer("word_dropout")(steps, training=training)
+        if self.forward_lstm.fits_kernel(None, training) and not (training and self.forward_lstm.dropout):
+            lengths = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
+            mean = run_in_shards(self._mean_states, [steps, lengths], self.shards)[0]
+        else:
+            mean = layer("mean")(layer("lstm")(steps, mask=mask, training=training), mask=mask)
+        state_logit = layer("state_logit")(layer("state_dropout")(mean, training=training))
+        return layer("probability")(state_logit + layer("linear_weight")(logits[:, None]))
+
+    def _mean_states(self, steps: Any, lengths: Any) -> tuple[Any]:
+        """Return the mean of both LSTMs' outputs over each row's steps, (rows, 2 units), in a tuple."""
+        real = tf.sequence_mask(lengths, tf.shape(steps)[1], dtype=steps.dtype)[:, :, None]
+        means = []
+        for lstm, read in ((self.forward_lstm, steps), (self.backward_lstm, tf.reverse_sequence(steps, lengths, seq_axis=1))):
+            state = lstm.get_initial_state(tf.shape(steps)[0])
+            outputs = lstm.run_steps(_swap_rows_and_steps(read), *state)[1]
+            # A row that fills up a shard has no step; what would come of dividing by 0 would spoil every gradient.
+            means.append(tf.reduce_sum(outputs * real, axis=1) / tf.maximum(tf.reduce_sum(real, axis=1), 1))
+        return (tf.concat(means, axis=1),)
+
+    @staticmethod
+    def trim(ids: npt.NDArray[Any], log_ratios: npt.NDArray[Any], logits: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], ...]:
+        """Cut off the columns, at both ends, that are padding in every row; one is left at the least."""
+        first, last = _used_columns(ids)
+        return ids[:, first:last], log_ratios[:, first:last], logits
+
+    @staticmethod
+    def arrange(*inputs: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], ...]:
+        """Return ids, log ratios and logits as `call` takes them, untrimmed."""
+        return inputs
+
+
+Trimmed = TrimmedNetwork | TrimmedNgramNetwork
+
+
+def trim_network(network: keras.Model, shards: int = SHARDS) -> Trimmed:
+    """Return the twin, over trimmed rows, of a network of ids alone or of one of ids, log ratios and logits."""
+    return (TrimmedNetwork if len(network.inputs) == 1 else TrimmedNgramNetwork)(network, shards)
+
+
+def _used_columns(ids: npt.NDArray[Any]) -> tuple[int, int]:
+    """Return the first column that is not padding in every row, and the one behind the last; never the same."""
+    used = np.flatnonzero((ids != PADDING_ID).any(axis=0))
+    return (int(used[0]), int(used[-1]) + 1) if len(used) else (ids.shape[1] - 1, ids.shape[1])
+
+
 def _share_cell(lstm: keras.layers.LSTM, **settings: Any) -> FusedLSTM:
     twin = FusedLSTM(**{**lstm.get_config(), **settings})
     twin.cell = lstm.cell
@@ -275,11 +362,15 @@ def _share_cell(lstm: keras.layers.LSTM, **settings: Any) -> FusedLSTM:
     return twin
 
 
-def _real_ids_first(ids: Any) -> Any:
-    """Turn each row so that its padding in front comes to stand behind."""
-    width = tf.shape(ids)[1]
-    padding = tf.argmax(ids != PADDING_ID, axis=1, output_type=tf.int32)
-    return tf.gather(ids, (tf.range(width) + padding[:, None]) % width, batch_dims=1)
+def _first_real(ids: Any) -> Any:
+    """Return the column, (rows,) int32, of each row's first id that is not padding."""
+    return tf.argmax(ids != PADDING_ID, axis=1, output_type=tf.int32)
+
+
+def _in_front(series: Any, first: Any) -> Any:
+    """Turn each row of (rows, width, ...) so that what stands before its column `first` comes to stand behind."""
+    width = tf.shape(series)[1]
+    return tf.gather(series, (tf.range(width) + first[:, None]) % width, batch_dims=1)
 
 
 @tf.custom_gradient  # type: ignore[untyped-decorator]

@@ -4,11 +4,11 @@ import hashlib
 import json
 import logging
 import shutil
-import sys
 from pathlib import Path
 
 from configs.schema import ModelConfig, PaddingConfig, TrainingConfig
 from tasks.handles import PaddedReviews, TrackedRun, TrainedModel
+from tasks.progress import is_shown
 from tasks.recording import log_epoch
 from tasks.stage import stage
 from tasks.training.checkpoints import CHECKPOINTS, Checkpoints
@@ -33,8 +33,8 @@ def train(
     from tasks.training.network import hash_weights, summarize
     from tasks.training.train_network import train_network
 
-    # A progress bar redraws its line, which only a terminal can show.
-    verbosity = 2 if training.verbosity == 1 and not sys.stdout.isatty() else training.verbosity
+    # Where nobody shows how far it is, no terminal say, a line per epoch does.
+    verbosity = 2 if training.verbosity == 1 and not is_shown() else training.verbosity
     network, fitted = train_network(
         padded,
         padding,

@@ -1,6 +1,7 @@
 """From padded reviews to a trained network: what the training stage and a sweep's trials have in common."""
 
 import logging
+import shutil
 from typing import NamedTuple
 
 import keras
@@ -11,7 +12,7 @@ from tasks.handles import PaddedReviews, Split
 from tasks.training.batches import Rows
 from tasks.training.checkpoints import Checkpoints
 from tasks.training.fitting import FitResult, OnEpoch, fit, make_repeatable
-from tasks.training.lstm import TrimmedNetwork
+from tasks.training.lstm import trim_network
 from tasks.training.network import build_network, compile_network, hash_weights, summarize
 
 logger = logging.getLogger("reprise.training")
@@ -20,7 +21,7 @@ logger = logging.getLogger("reprise.training")
 class Trained(NamedTuple):
     """A trained network, and how it came to be."""
 
-    network: keras.Sequential
+    network: keras.Model
     fitted: FitResult
 
 
@@ -53,21 +54,30 @@ def train_network(
     """
 
     def load(split: Split) -> Rows:
-        return Rows(*(np.load(padded.file(f"{name}_{split}.npy"), mmap_mode="r") for name in ("ids", "lengths", "labels")))
+        lengths, labels = (np.load(padded.file(f"{name}_{split}.npy"), mmap_mode="r") for name in ("lengths", "labels"))
+        ids, *ngrams = (np.load(path, mmap_mode="r") for path in padded.input_files(split))
+        return Rows(ids, lengths, labels, tuple(ngrams))
 
-    def build() -> keras.Sequential:
+    def build() -> keras.Model:
         make_repeatable(training)
-        return build_network(model, vocabulary_size=padded.vocabulary_size, maxlen=padded.maxlen, padding=padding.padding)
+        return build_network(
+            model,
+            vocabulary_size=padded.vocabulary_size,
+            maxlen=padded.maxlen,
+            padding=padding.padding,
+            longest_ngram=padded.longest_ngram,
+        )
 
     # Keras draws its initial weights from Python's one generator, which another thread of this process may draw from meanwhile.
     network = build()
     while hash_weights(network) != hash_weights(again := build()):
         network = again
-    trimmed = TrimmedNetwork(network, training.shards)
-    compile_network(trimmed, training)
-    logger.info("%s", summarize(network))
+    trimmed = trim_network(network, training.shards)
+    train, validation = load("train"), load("validation")
+    compile_network(trimmed, training, rows=len(train.ids))
+    logger.info("%s", summarize(network, width=min(80, shutil.get_terminal_size().columns)))
     fitted = fit(
-        *(trimmed, load("train"), load("validation"), training),
+        *(trimmed, train, validation, training),
         verbosity=verbosity,
         on_epoch=on_epoch,
         checkpoints=checkpoints,

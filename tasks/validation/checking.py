@@ -11,8 +11,11 @@ from great_expectations.core.run_identifier import RunIdentifier
 from great_expectations.data_context.types.base import DataContextConfig, InMemoryStoreBackendDefaults, ProgressBarsConfig
 
 from tasks.errors import RepriseError
+from tasks.progress import tell
 from tasks.validation.rules import Outcome, Rule, Table, set_aside
 from tasks.validation.wording import ROWS_NAMED, describe_result
+
+TITLE = "Great Expectations"
 
 
 class Checked(NamedTuple):
@@ -40,7 +43,8 @@ def check_tables(tables: list[Table], docs: Path | None) -> Checked:
     outcomes: list[Outcome] = []
     skipped: dict[str, list[str]] = {}
     results: dict[str, dict[str, Any]] = {}
-    for table in tables:
+    for number, table in enumerate(tables):
+        tell(TITLE, number, len(tables) + 1, "steps", table.name)
         rules, reasons = set_aside(table)
         for reason, requirements in reasons.items():
             skipped.setdefault(reason, []).extend(requirements)
@@ -57,7 +61,9 @@ def check_tables(tables: list[Table], docs: Path | None) -> Checked:
         results[table.name] = result.to_json_dict()
         outcomes += _match_outcomes(table, rules, result.results)
     if docs is not None:
+        tell(TITLE, len(tables), len(tables) + 1, "steps", "data docs")
         context.build_data_docs()
+    tell(TITLE, ended=True)
     sentences = [f"not evaluated {reason}: {'; '.join(requirements)}" for reason, requirements in skipped.items()]
     return Checked(outcomes, sentences, results, gx.__version__)
 

@@ -8,7 +8,7 @@ import numpy as np
 from contender import serve
 
 from configs.loading import check_config, override, read_config
-from tasks.served_model import Predictor
+from tasks.served_model import Inputs, Predictor
 from tasks.training import lstm
 from tasks.training.batches import Rows
 from tasks.training.fitting import fit, make_repeatable
@@ -26,14 +26,14 @@ def main(folder: Path, *assignments: str) -> None:
     make_repeatable(config.training)
     network = build_network(config.model, vocabulary_size=5000, maxlen=train.ids.shape[1], padding="pre")
     trimmed = lstm.TrimmedNetwork(network, config.training.shards)
-    compile_network(trimmed, config.training)
+    compile_network(trimmed, config.training, rows=len(train.ids))
     once = config.training.model_copy(update={"epochs": 1})
     with tempfile.TemporaryDirectory() as scratch:
         network.save(Path(scratch) / "model.keras")
         predictor = Predictor(Path(scratch) / "model.keras", Path(lstm.__file__))
     serve(
         epoch=lambda: fit(trimmed, train, validation, once, verbosity=0, on_epoch=lambda *_: None),
-        predict=lambda: predictor.probabilities(test.ids),
+        predict=lambda: predictor.probabilities(Inputs(test.ids)),
     )
 
 

@@ -34,8 +34,16 @@ def main(folder: Path) -> None:
     rows = Rows(*(np.load(folder / f"{name}_train.npy", mmap_mode="r") for name in ("ids", "lengths", "labels")))
     network = build_network(config.model, vocabulary_size=5000, maxlen=rows.ids.shape[1], padding="pre")
     trimmed = TrimmedNetwork(network, config.training.shards)
-    compile_network(trimmed, config.training)
-    stream = training_batches(rows, batch_size=config.training.batch_size, seed=0, epoch=lambda: 0, trim=trimmed.trim)
+    compile_network(trimmed, config.training, rows=len(rows.ids))
+    stream = training_batches(
+        rows,
+        batch_size=config.training.batch_size,
+        seed=0,
+        epoch=lambda: 0,
+        bucketing=True,
+        read=trimmed.trim,
+        signature=trimmed.signature,
+    )
     step = tf.function(trimmed.train_step, input_signature=[stream.element_spec])
     batches = list(islice(stream, STEPS + WARM_UP))
     for batch in batches[:WARM_UP]:

@@ -5,9 +5,17 @@ import pyarrow as pa
 
 from configs.schema import EvaluationConfig
 from tasks.evaluation.assessment import assess, summarize, tabulate_predictions
-from tasks.handles import Evaluation, Interval
+from tasks.handles import BaselineComparison, Evaluation, Interval, PairedAccuracy
 
 SETTINGS = EvaluationConfig(bootstrap_samples=100, threshold=0.4, confidence=0.9, length_bands=[10])
+NO_GAIN = Interval(value=0.0, low=-1.0, high=1.0)
+BASELINE = BaselineComparison(
+    metrics={"accuracy": 0.5},
+    accuracy=PairedAccuracy(name="all", rows=2, challenger=0.5, champion=0.5, only_challenger=0, only_champion=0, gain=NO_GAIN),
+    train_rows=1,
+    learnt_rows=1,
+    ngrams=1,
+)
 
 
 def test_the_assessment_agrees_with_itself_and_fits_its_handle(scored_rows):
@@ -19,7 +27,7 @@ def test_the_assessment_agrees_with_itself_and_fits_its_handle(scored_rows):
     assert found.metrics["accuracy"].value == (true_negatives + hits) / labels.size
     assert [part.name for part in found.slices] == ["0 words", "1-10 words", "over 10 words", "negative", "positive"]
     assert found.slices[-1].accuracy == found.metrics["recall"]
-    evaluation = Evaluation(path="x", sha256="y", rows=labels.size, confidence=0.9, **found._asdict())
+    evaluation = Evaluation(path="x", sha256="y", rows=labels.size, confidence=0.9, baseline=BASELINE, **found._asdict())
     assert Evaluation.model_validate_json(evaluation.model_dump_json()) == evaluation
 
 

@@ -12,8 +12,9 @@ import pytest
 
 from configs.schema import EvaluationConfig
 from tasks.errors import DataError
+from tasks.evaluation.assessment import tabulate_predictions
 from tasks.evaluation.task import evaluate
-from tasks.handles import GateRows, PaddedReviews, Reviews, TrackedRun, TrainedModel
+from tasks.handles import Baseline, GateRows, PaddedReviews, Reviews, TrackedRun, TrainedModel
 from tasks.workspace import is_whole, sha256_of_file
 
 ROWS, SEALED, MAXLEN = 40, 5, 6
@@ -55,6 +56,16 @@ def padded(tmp_path):
 def gate_rows(tmp_path):
     pq.write_table(pa.table({"row": np.arange(100, 100 + ROWS)}), tmp_path / "gate.parquet")
     return GateRows(path=str(tmp_path), sha256="0", rows=ROWS, audit_rows=SEALED)
+
+
+@pytest.fixture
+def baseline(tmp_path):
+    """A linear model that takes each of the 40 rows for positive."""
+    folder = tmp_path / "baseline"
+    folder.mkdir()
+    rows = np.arange(100, 100 + ROWS)
+    pq.write_table(tabulate_predictions(rows, rows % 2, np.full(ROWS, 0.75)), folder / "predictions.parquet")
+    return Baseline(path=str(folder), sha256="0", rows=ROWS, train_rows=1, learnt_rows=1, ngrams=1)
 
 
 @pytest.fixture
@@ -101,15 +112,17 @@ def model(tmp_path):
 
 
 def test_the_stage_scores_the_gate_rows_alone_and_publishes_what_it_found(
-    model, padded, reviews, gate_rows, tracked_run, tmp_path, caplog
+    model, padded, reviews, gate_rows, baseline, tracked_run, tmp_path, caplog
 ):
     folder = tmp_path / "run" / "evaluation"
     with caplog.at_level(logging.INFO, logger="reprise.evaluation"):
-        found = evaluate.__wrapped__(model, padded, reviews, gate_rows, SETTINGS, tracked_run)
+        found = evaluate.__wrapped__(model, padded, reviews, gate_rows, baseline, SETTINGS, tracked_run)
 
     loss = -(0.9 * np.log(0.8) + 0.1 * np.log(0.2))
     assert found.metrics["loss"].value == pytest.approx(loss, rel=1e-5)
     assert found.confusion == ((16, 4), (0, 20))
+    pair = found.baseline.accuracy
+    assert (found.baseline.metrics["accuracy"], pair.only_challenger, pair.only_champion) == (0.5, 16, 0)
     ours = [record.message for record in caplog.records if record.name == "reprise.evaluation"]
     assert ours == [f"Test results - Loss: {loss:.4f} - Accuracy: 90.00%"]
     assert (found.path, found.rows, found.confidence) == (str(folder), ROWS, 0.95)
@@ -140,11 +153,11 @@ def test_the_stage_scores_the_gate_rows_alone_and_publishes_what_it_found(
     assert all(matplotlib.image.imread(found.file("figures") / name).shape[:2] == (600, 800) for name in figures)
 
 
-def test_gate_rows_of_one_class_leave_no_folder(padded, reviews, gate_rows, tracked_run, tmp_path):
+def test_gate_rows_of_one_class_leave_no_folder(padded, reviews, gate_rows, baseline, tracked_run, tmp_path):
     np.save(padded.file("labels_test.npy"), np.ones(ROWS + SEALED, dtype=np.int8))
     nowhere = TrainedModel(path=str(tmp_path), sha256="0", parameters=0, epochs_run=1, best_epoch=1, history={})
     with pytest.raises(DataError, match="all 40 labels are positive"):
-        evaluate.__wrapped__(nowhere, padded, reviews, gate_rows, SETTINGS, tracked_run)
+        evaluate.__wrapped__(nowhere, padded, reviews, gate_rows, baseline, SETTINGS, tracked_run)
     assert not (tmp_path / "run" / "evaluation").exists()
 
 

@@ -46,8 +46,8 @@ def test_any_text_becomes_ids_of_the_vocabulary_alike_in_training_and_serving(tm
         assert set(ids.tolist()) <= {START_ID, UNKNOWN_ID, *range(FIRST_WORD_ID, encoder.vocabulary_size)}
         trained = encoder.pad(ids, lengths)
         assert (trained.shape, trained.dtype) == ((len(texts), encoder.maxlen), np.uint16)
-        alone = [served.encode_padded([text])[0] for text in texts]
-        np.testing.assert_array_equal(served.encode_padded(texts), trained)
+        alone = [served.read([text]).ids[0] for text in texts]
+        np.testing.assert_array_equal(served.read(texts).ids, trained)
         np.testing.assert_array_equal(np.array(alone, np.uint16).reshape(trained.shape), trained)
         done += 1
 
@@ -75,7 +75,7 @@ def test_a_text_takes_time_in_proportion_to_its_length(part):
         taken = []
         for _ in range(3):
             begun = time.process_time()
-            encoder.encode_padded([text])
+            encoder.read([text])
             taken.append(time.process_time() - begun)
         return min(taken)
 

@@ -9,10 +9,11 @@ import pytest
 
 
 class Told(NamedTuple):
-    """What a command printed."""
+    """What a command printed, and its exit code where it raised nothing."""
 
     stdout: str
     stderr: str
+    code: int
 
 
 @pytest.fixture(scope="session")
@@ -29,11 +30,11 @@ def command():
                     from prefect.settings import PREFECT_API_URL
 
                     patch.setenv("PREFECT_API_URL", PREFECT_API_URL.value() or "")
-                app([str(argument) for argument in arguments], standalone_mode=False)
+                code = app([str(argument) for argument in arguments], standalone_mode=False) or 0
         finally:
             os.dup2(errors, 2)
             os.close(errors)
             logging.getLogger("reprise").handlers[:] = handlers
-        return Told(out.getvalue(), err.getvalue())
+        return Told(out.getvalue(), err.getvalue(), code)
 
     return command

@@ -100,7 +100,8 @@ def test_the_form_has_every_section_with_its_defaults_and_what_it_means(config):
     sections = schema["definitions"]["Config"]["properties"]
     assert list(sections) == list(type(config).model_fields)
     section = schema["definitions"]["TrainingConfig"]
-    assert section["properties"]["epochs"] == {"default": 5, "exclusiveMinimum": 0, "title": "Epochs", "type": "integer"}
+    epochs = {"default": 5, "exclusiveMinimum": 0, "title": "Epochs", "type": "integer"}
+    assert section["properties"]["epochs"] == {**epochs, "description": "Passes over the train split, at most."}
     assert section["description"].startswith("Adam on binary cross-entropy.")
     assert all("description" in schema["definitions"][name] for name in ("Config", "DataConfig", "GateConfig"))
     assert training.parameters["config"] == config.model_dump(mode="json")

@@ -3,6 +3,7 @@
 import csv
 import json
 import os
+import re
 import signal
 import subprocess
 import sys
@@ -18,6 +19,7 @@ from tasks.mlflow_store import connect
 from tasks.registration.scoring import score_texts
 from tasks.registration.versions import CHAMPION
 from tasks.workspace import home
+from tests.flows.pseudo_terminal import draw, run_in_terminal
 from tests.registration.small_model import NAME, register_small_version, save_small_model
 
 PART = 50
@@ -120,6 +122,20 @@ def test_after_a_kill_the_same_command_scores_what_is_missing_and_another_runner
     assert [number for number, row in enumerate(rows) if row["error"]] == [7]
     assert list(parts.iterdir()) == []
     assert {path.name for path in tmp_path.iterdir() if "scored" in path.name} == {"scored.csv"}
+    check_terminal(reviews, tmp_path / "again.csv", output)
+
+
+def check_terminal(reviews, output, expected):
+    """A bar with the time left, of which one line stays; and the same scores."""
+    command = [sys.executable, "-m", "flows.cli", "score", reviews, output, "--rows-per-part", PART]
+    environment = {name: value for name, value in os.environ.items() if name not in ("COLUMNS", "NO_COLOR")}
+    options = {"cwd": output.parent, "env": {**environment, "TERM": "xterm-256color"}}
+    status, written = run_in_terminal([*map(str, command)], columns=100, **options)
+    assert status == 0, written
+    assert re.search(r"scoring .*\d+/900 rows .*0:\d\d:\d\d left", written)
+    (line,) = draw(written)
+    assert line.startswith(f"900 rows scored with {NAME} version 1, 1 with an error instead, in ")
+    assert output.read_bytes() == expected.read_bytes()
 
 
 REFUSALS = {

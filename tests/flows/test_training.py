@@ -1,6 +1,7 @@
 """The real flow on real reviews, with a real Prefect API and a real MLflow store."""
 
 import json
+import logging
 import time
 
 import mlflow
@@ -8,13 +9,17 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from flows.terminal import print_result
+from tasks.baseline_report import tell_gain
 from tasks.errors import TrainingDiverged, ValidationFailed
 from tasks.registration.model_files import verified_model
+from tasks.registration.pages import read_record
 from tasks.registration.versions import find_version, list_versions, read_aliases
 from tasks.report import write_json
+from tasks.version_page import record_as_json
 from tasks.workspace import home, sha256_of_file
 
-CACHED = ["ingestion", "validation", "padding", "padding validation", "gate rows"]
+CACHED = ["ingestion", "validation", "padding", "padding validation", "gate rows", "baseline"]
 RECORDED = [*CACHED, "training", "evaluation", "reference", "registration", "decision"]
 STAGES = [*RECORDED, "pages"]
 
@@ -49,18 +54,22 @@ def prefect_states(result):
     pytest.fail(f"the Prefect API never showed {len(STAGES)} ended tasks")
 
 
-def test_runs_one_after_another(run, real_slice, configure, tmp_path):
+def test_runs_one_after_another(run, real_slice, configure, caplog, capsys, tmp_path):
     """All in one test, for the sake of few trainings: what is reused, what is decided, and what is recorded of it."""
     path = tmp_path / "reviews.csv"
     path.write_bytes(real_slice.read_bytes())
 
-    shorter = run("padding.maxlen=50", "registration.floors={accuracy: 1.0}", path=path)
-    assert reused(shorter) == []
-    assert (shorter.decision.outcome, shorter.decision.alias) == ("keep", "challenger")  # it is below its floor
+    other = run("training.seed=1", "training.epochs=1", "registration.floors={accuracy: 1.0}", path=path)
+    assert reused(other) == []
+    assert (other.decision.outcome, other.decision.alias) == ("keep", "challenger")  # it is below its floor
     assert read_aliases("slice-lstm") == {"challenger": "1"}
 
     first = run(path=path)
-    assert reused(first) == ["ingestion", "validation", "gate rows"]
+    assert reused(first) == CACHED
+    states, flow_run = prefect_states(first)
+    assert states == {stage: "Cached" if stage in CACHED else "Completed" for stage in STAGES}
+    assert flow_run.name.endswith(" slice-lstm seed 0")
+    assert first.model.sha256 != other.model.sha256
     assert first.decision.outcome == "promote"
     assert first.padded.rows == {"train": 480, "validation": 120, "test": 300}
 
@@ -70,23 +79,17 @@ def test_runs_one_after_another(run, real_slice, configure, tmp_path):
     assert forced.model.sha256 == first.model.sha256
     assert forced.evaluation.sha256 == first.evaluation.sha256
 
-    second = run("training.seed=1", "training.epochs=1", path=path)
-    assert reused(second) == CACHED
-    states, flow_run = prefect_states(second)
-    assert states == {stage: "Cached" if stage in CACHED else "Completed" for stage in STAGES}
-    assert flow_run.name.endswith(" slice-lstm seed 1")
-    assert second.model.sha256 != first.model.sha256
-    assert (second.decision.outcome, second.decision.champion, second.version.version) == ("keep", "2", "4")
-    assert read_aliases("slice-lstm") == {"champion": "2", "challenger": "4"}
+    assert (forced.decision.outcome, forced.decision.champion, forced.version.version) == ("undecided", "2", "3")
+    assert read_aliases("slice-lstm") == {"champion": "2", "challenger": "3"}
 
-    second.padded.file("ids_train.npy").write_bytes(b"damaged")
+    forced.padded.file("ids_train.npy").write_bytes(b"damaged")
     mended = run(path=path)
-    assert reused(mended) == ["ingestion", "validation", "padding validation", "gate rows"]
+    assert reused(mended) == ["ingestion", "validation", "padding validation", "gate rows", "baseline"]
     assert mended.padded.sha256 == first.padded.sha256
     assert mended.model.sha256 == first.model.sha256
-    assert (len(second.model.history["loss"]), len(mended.model.history["loss"])) == (1, 2)
+    assert (len(other.model.history["loss"]), len(mended.model.history["loss"])) == (1, 2)
 
-    check_prefect_artifacts(second)
+    check_prefect_artifacts(first)
     check_mlflow_run(first)
     check_registered_model(first._replace(reviews=mended.reviews))  # whose folder the forced run took away
     report = json.loads(json.dumps(write_json(first, configure())))
@@ -103,16 +106,46 @@ def test_runs_one_after_another(run, real_slice, configure, tmp_path):
         "weights_sha256",
     } <= set(report)
     assert report["dataset"]["sha256"] == first.reviews.sha256
+    check_what_is_told_of_the_linear_model(first, report, capsys)
 
     registered = list_versions()
-    check_a_diverging_run(run, path)
+    check_a_diverging_run(run, path, caplog)
     check_unfit_reviews(run, path)
     assert list_versions() == registered
 
 
-def check_a_diverging_run(run, path):
+def check_what_is_told_of_the_linear_model(result, report, capsys):
+    """In the run, on the version's page, on the card, in both reports and at the command's end."""
+    beside = result.evaluation.baseline
+    told = tell_gain(beside)
+    assert report["baseline"]["sentence"] == told
+    assert report["baseline"]["gain"] == beside.accuracy.gain.model_dump()
+    assert report["baseline"]["train_rows"] == report["baseline"]["learnt_rows"] == 480
+    assert beside.accuracy.challenger == result.evaluation.metrics["accuracy"].value
+    assert beside.accuracy.rows == result.evaluation.rows
+    metrics = mlflow.get_run(result.run.run_id).data.metrics
+    assert {name: metrics[f"baseline/{name}"] for name in ("accuracy", "roc_auc", "loss")} == beside.metrics
+    gain = beside.accuracy.gain
+    assert [metrics[f"baseline/{name}"] for name in ("gain", "gain_low", "gain_high")] == [gain.value, gain.low, gain.high]
+    details = find_version("slice-lstm", "2")
+    record = read_record("slice-lstm", "2")
+    assert record.baseline == beside
+    assert json.loads(json.dumps(record_as_json(record)))["baseline"]["ngrams"] == beside.ngrams
+    artifacts = mlflow.get_run(result.run.run_id).info.artifact_uri
+    written = [mlflow.artifacts.load_text(f"{artifacts}/{name}") for name in ("report.md", "card.md")]
+    assert all(told in page for page in [*written, details.description])
+    print_result(result)
+    assert told in capsys.readouterr().out
+
+
+def check_a_diverging_run(run, path, caplog):
+    """With shorter rows, of which the stages that do not depend on their length are reused."""
+    caplog.set_level(logging.INFO, "reprise")
+    caplog.clear()
     with pytest.raises(TrainingDiverged):
-        run("training.learning_rate=1.0e+38", path=path)
+        run("training.learning_rate=1.0e+38", "padding.maxlen=50", path=path)
+    stages = [record.stage_record for record in caplog.records if hasattr(record, "stage_record")]
+    assert {stage.stage: stage.reused for stage in stages} == {stage: not stage.startswith("padding") for stage in CACHED}
     assert newest_run().info.status == "FAILED"
     assert "TrainingDiverged" in newest_run().data.tags["error"]
     assert (home() / "stages" / "padding").is_dir()
@@ -149,9 +182,9 @@ def check_prefect_artifacts(result):
         found = client.read_artifacts(artifact_filter=ArtifactFilter(flow_run_id=ArtifactFilterFlowRunId(any_=[flow_run_id])))
     artifacts = {artifact.key: artifact.data for artifact in found}
     assert set(artifacts) == {"training-report", "stage-seconds"}
-    assert artifacts["training-report"].startswith("# slice-lstm version 4")
+    assert artifacts["training-report"].startswith("# slice-lstm version 2")
     assert result.run.run_id in artifacts["training-report"]
-    assert "models:/slice-lstm/4" in artifacts["training-report"]
+    assert "models:/slice-lstm/2" in artifacts["training-report"]
     stages = json.loads(artifacts["stage-seconds"])
     assert [(row["stage"], row["reused"]) for row in stages] == [(stage, stage in CACHED) for stage in STAGES]
 

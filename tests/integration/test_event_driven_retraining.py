@@ -12,7 +12,7 @@ import pandas as pd
 import pytest
 from prefect.blocks.notifications import CustomWebhookNotificationBlock
 from prefect.client.orchestration import get_client
-from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterName
+from prefect.client.schemas.filters import DeploymentFilter, DeploymentFilterId, DeploymentFilterName
 from prefect.settings import PREFECT_API_URL
 
 from configs.notification import NotificationConfig
@@ -41,23 +41,27 @@ serve(retraining.to_deployment(
 
 @pytest.fixture
 def served(prefect_server, receiver, embedded_mlflow, server_environment, configure, tmp_path, monkeypatch):
-    """A configuration of reviews in parts, of which none is there, and its retraining, served by a process of its own."""
+    """A configuration of reviews in parts, of which none is there, and a look at the runs of its served retraining."""
     monkeypatch.setenv("REPRISE_HOME", server_environment["REPRISE_HOME"])
     small = ("training.epochs=1", "padding.maxlen=20", "data.name=watched-slice", "validation.min_rows=50")
     config = configure(*small, path=tmp_path / "parts")
     environment = server_environment | {"PREFECT_RUNNER_POLL_FREQUENCY": "1", "PYTHONPATH": str(REPOSITORY)}
-    with client_of({PREFECT_API_URL: prefect_server}), (tmp_path / "serve.log").open("wb") as log:
+    with (
+        client_of({PREFECT_API_URL: prefect_server}),
+        get_client(sync_client=True) as client,
+        (tmp_path / "serve.log").open("wb") as log,
+    ):
         command = [sys.executable, "-c", SERVE, config.model_dump_json()]
         process = subprocess.Popen(command, env=environment, cwd=tmp_path, stdout=log, stderr=log)
         try:
-            deployment = wait_for(find_deployment, process)
+            deployment = wait_for(find_deployment, client, process)
             install(retraining_automation(config.registered_model, deployment.id))
             blocks = [save_webhook(name, f"{receiver[0]}/{name}") for name in ("hanging", "alive")]
             for automation in notification_automations(
                 config.registered_model, [deployment.id], NotificationConfig(notify=blocks)
             ):
                 install(automation)
-            yield config, deployment
+            yield config, lambda: runs_of(client, deployment)
         finally:
             process.terminate()
             process.wait(timeout=20)
@@ -70,10 +74,9 @@ def save_webhook(name, url):
     return f"custom-webhook/watched-{name}"
 
 
-def find_deployment(process):
+def find_deployment(client, process):
     assert process.poll() is None
-    with get_client(sync_client=True) as client:
-        found = client.read_deployments(deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=["watched-slice"])))
+    found = client.read_deployments(deployment_filter=DeploymentFilter(name=DeploymentFilterName(any_=["watched-slice"])))
     return found[0] if found else None
 
 
@@ -82,20 +85,17 @@ def wait_for(look, *arguments, seconds=300):
     while time.monotonic() < deadline:
         if found := look(*arguments):
             return found
-        time.sleep(0.5)
+        time.sleep(1)  # what is waited for takes seconds, and the two cores
     pytest.fail(f"{look.__name__} found nothing in {seconds} s")
 
 
-def runs_of(deployment):
-    from prefect.client.schemas.filters import DeploymentFilterId
-
-    with get_client(sync_client=True) as client:
-        found = client.read_flow_runs(deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id])))
+def runs_of(client, deployment):
+    found = client.read_flow_runs(deployment_filter=DeploymentFilter(id=DeploymentFilterId(any_=[deployment.id])))
     return sorted(found, key=lambda run: run.created)
 
 
-def runs_if(deployment, count, *, ended=False):
-    runs = runs_of(deployment)
+def runs_if(runs_now, count, *, ended=False):
+    runs = runs_now()
     return runs if len(runs) == count and (not ended or all(run.state.is_final() for run in runs)) else None
 
 
@@ -115,7 +115,7 @@ def look(config, **options):
 
 
 def test_new_reviews_are_trained_on_once_however_often_they_are_told_of(served, receiver, real_slice):
-    config, deployment = served
+    config, runs_now = served
     folder = Path(config.data.path)
     reviews = pd.read_csv(real_slice)
 
@@ -135,7 +135,7 @@ def test_new_reviews_are_trained_on_once_however_often_they_are_told_of(served, 
     assert look(config, settle_seconds=1.5)[0] == "Data changed"
     assert not burst.is_alive()
     first = source_digest(config.data)
-    assert wait_for(runs_if, deployment, 1)[0].parameters["content"] == first
+    assert wait_for(runs_if, runs_now, 1)[0].parameters["content"] == first
 
     wait_for(ingested, 1)
     assert look(config) == (
@@ -145,19 +145,19 @@ def test_new_reviews_are_trained_on_once_however_often_they_are_told_of(served, 
     write_part(3)
     second = source_digest(config.data)
     assert look(config)[0] == "Data changed"
-    waiting = wait_for(runs_if, deployment, 2)[1]
+    waiting = wait_for(runs_if, runs_now, 2)[1]
     name, message = look(config)
     assert (name, waiting.name in message) == ("Waiting", True)
     emit_model_event(DRIFT_DETECTED, config.registered_model, {})
-    wait_for(runs_if, deployment, 3)
+    wait_for(runs_if, runs_now, 3)
 
-    runs = wait_for(lambda: runs_if(deployment, 3, ended=True))
+    runs = wait_for(lambda: runs_if(runs_now, 3, ended=True))
     assert sorted(run.state_name for run in runs) == ["Completed", "Completed", "Nothing new"]
     for part in folder.iterdir():
         os.utime(part, (1, 1))
         part.rename(part.with_suffix(".off")).rename(part)
     assert look(config)[0] == "Nothing new"
-    assert len(runs_of(deployment)) == 3
+    assert len(runs_now()) == 3
     assert [(run.info.status, run.data.tags["dataset.source_sha256"]) for run in trainings()] == [
         ("FINISHED", first),
         ("FINISHED", second),

@@ -5,10 +5,14 @@ import math
 import shutil
 import sqlite3
 
+import numpy as np
 import pytest
 from mlflow.exceptions import MlflowException
 
 from tasks.errors import GateClosed, ModelMismatch, RegistryError
+from tasks.evaluation.gate_rows import write_gate_rows
+from tasks.handles import GateRows
+from tasks.ingestion.task import ingest
 from tasks.mlflow_store import connect
 from tasks.registration.deciding import decide_on
 from tasks.registration.ledger import Draft, append_entry, ensure_ledger, read_ledger, read_state
@@ -29,39 +33,45 @@ def proxy(server):
 
 
 @pytest.fixture(scope="module")
-def trained(server, proxy, prefect_api, configure, tmp_path_factory):
-    """A champion that a real training registered through the proxy, and an untrained challenger; no gain is ever enough."""
-    from flows.training import training
+def registered(server, proxy, configure, tmp_path_factory):
+    """A champion that the gate let through the proxy, and a challenger, both untrained; no gain is ever enough for that.
 
+    Returns:
+        What `decide_on` takes beside the model and the version.
+    """
     with pytest.MonkeyPatch.context() as patch:
         patch.chdir(tmp_path_factory.mktemp("work"))
         patch.setenv("REPRISE_HOME", str(tmp_path_factory.mktemp("home")))
         patch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{proxy.server_port}")
-        config = configure("training.epochs=1", "registration.gate.required_gain=0.9")
-        first = training(config)
-        assert (first.decision.outcome, first.decision.champion) == ("promote", "1")
-        small = save_small_model(tmp_path_factory.mktemp("small-model"))
-        register_small_version(*small, name=MODEL, gate_rows=first.gate_rows)
-    return config, first
+        config = configure("registration.gate.required_gain=0.9")
+        reviews = ingest.__wrapped__(tmp_path_factory.mktemp("reviews"), config.data)
+        folder = tmp_path_factory.mktemp("gate-rows")
+        sha256, rows, audit_rows = write_gate_rows(
+            reviews.file("reviews.parquet"), np.array([], np.int64), config.evaluation.audit_fraction, folder
+        )
+        gate_rows = GateRows(path=str(folder), sha256=sha256, rows=rows, audit_rows=audit_rows)
+        given = {"reviews": reviews, "gate_rows": gate_rows, "config": config, "actor": "test"}
+        champion, challenger = (save_small_model(tmp_path_factory.mktemp("small-model"), seed) for seed in (0, 1))
+        run_id = register_small_version(*champion, name=MODEL, gate_rows=gate_rows).run_id
+        connect().set_tag(run_id, "dataset.sha256", "0" * 64)  # as its version has it
+        first = decide_on(MODEL, "1", **given)
+        assert (first.outcome, first.champion) == ("promote", "1")
+        register_small_version(*challenger, name=MODEL, gate_rows=gate_rows)
+    return given
 
 
 @pytest.fixture
-def decide(trained, proxy, monkeypatch):
+def decide(registered, proxy, monkeypatch):
     """Ask the gate about the second version, with a client that soon gives up."""
     monkeypatch.setenv("MLFLOW_TRACKING_URI", f"http://127.0.0.1:{proxy.server_port}")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_TIMEOUT", "2")
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "1")
-    config, first = trained
-
-    def decide():
-        return decide_on(MODEL, "2", reviews=first.reviews, gate_rows=first.gate_rows, config=config, actor="test")
-
-    yield decide
+    yield lambda: decide_on(MODEL, "2", **registered)
     proxy.status, proxy.delay = 0, 0.0
 
 
 @pytest.fixture
-def champion_files(server, trained):
+def champion_files(server, registered):
     """The folder in the server's store that holds the champion's files; whatever a test does to it is undone."""
     (path,) = server.folder.glob(f"artifacts/**/{mlflow_model_id(server)}/artifacts")
     saved = path.with_name("saved")

@@ -163,10 +163,13 @@ def test_the_model_server_scores_as_the_command_does(topology, training_run, rep
     topology.start("model")
     (scored,) = reprise("predict", review, "--model", MODEL)
     topology.wait_for("model")
-    answer = requests.post(f"{topology.url('8080')}/invocations", json={"inputs": [review]}, timeout=30)
-    (served,) = answer.json()["predictions"]
+    url, token = f"{topology.url('8080')}/predict", {"Authorization": f"Bearer {VARIABLES['MODEL_TOKEN']}"}
+    answer = requests.post(url, json={"texts": [review]}, headers=token, timeout=30)
+    stranger = requests.post(url, json={"texts": [review]}, timeout=30)
     topology.stop("model")
-    assert served["probability"] == pytest.approx(scored["probability"], abs=1e-6)
+    (served,) = answer.json()["predictions"]
+    assert served["probability"] == scored["probability"]
+    assert stranger.status_code == 401
 
 
 def test_a_backup_is_restored_whole_or_not_at_all(topology, training_run, reprise, monkeypatch, tmp_path):
@@ -229,6 +232,6 @@ def remove_line(backup):
 def test_no_secret_is_in_a_log_and_every_process_is_known(topology, training_run):
     logs = {path.stem: path.read_text(errors="replace") for path in topology.folder.glob("*.log")}
     assert logs.keys() >= {"database", "mlflow", "prefect", "worker"}
-    secrets = [value for name, value in VARIABLES.items() if name.endswith(("PASSWORD", "KEY", "AUTH"))]
+    secrets = [value for name, value in VARIABLES.items() if name.endswith(("PASSWORD", "KEY", "AUTH", "TOKEN"))]
     assert [(service, secret) for service, log in logs.items() for secret in secrets if secret in log] == []
     assert len(topology.left_processes()) >= 4  # what the end of the topology looks for is to be found

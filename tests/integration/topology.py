@@ -35,6 +35,7 @@ VARIABLES = {
     "MLFLOW_WORKER_PASSWORD": "worker-secret-of-12",
     "MLFLOW_SECRET_KEY": "signing-secret",
     "PREFECT_AUTH": "reprise:prefect-secret",
+    "MODEL_TOKEN": "token-of-the-model-server",
     "MLFLOW_WORKERS": "1",
 }
 PORTS = ("5432", "5000", "4200", "8080", "8081")
@@ -146,7 +147,7 @@ class Topology:
         while time.monotonic() < deadline and self.processes[service].poll() is None:
             if subprocess.run(test, env=self.environment(service), capture_output=True, check=False).returncode == 0:
                 return
-            time.sleep(0.2)
+            time.sleep(0.5)  # most checks are a Python process, whose start takes from the service's
         raise RuntimeError(f"{service} is not healthy:\n{self.log(service)[-3000:]}")
 
     def log(self, service: str) -> str:

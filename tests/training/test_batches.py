@@ -2,6 +2,7 @@ from itertools import chain
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from tasks.training.batches import WINDOW_BATCHES, Rows, draw_batches, training_batches, validation_batches
 
@@ -18,6 +19,15 @@ def rows():
 
 def trim(ids):
     return ids[:, ids.any(axis=0).argmax() :]
+
+
+def leave(ids):
+    return ids
+
+
+SIGNATURE = tf.TensorSpec([None, None], tf.uint16)
+TRIMMED = {"bucketing": True, "read": trim, "signature": SIGNATURE}
+WHOLE = {"bucketing": False, "read": leave, "signature": SIGNATURE}
 
 
 def numbers(batches):
@@ -50,7 +60,7 @@ def test_buckets_hold_rows_of_similar_length_in_no_order_of_length(rows):
 
 def test_training_batches_are_drawn_for_the_epoch_that_begins(rows):
     present = [0]
-    batches = training_batches(rows, batch_size=BATCH, seed=3, epoch=lambda: present[0], trim=trim)
+    batches = training_batches(rows, batch_size=BATCH, seed=3, epoch=lambda: present[0], **TRIMMED)
     assert len(batches) == 101
     for epoch in (0, 1, 0):
         present[0] = epoch
@@ -60,17 +70,28 @@ def test_training_batches_are_drawn_for_the_epoch_that_begins(rows):
 
 def test_padding_is_trimmed_where_a_way_is_given_and_left_otherwise(rows):
     options = {"batch_size": BATCH, "seed": 0, "epoch": lambda: 0}
-    for ids, labels in training_batches(rows, **options, trim=trim):
+    for ids, labels in training_batches(rows, **options, **TRIMMED):
         assert ids.shape[1] == min(MAXLEN, rows.lengths[labels.numpy().astype(int)].max())
         assert ids.dtype == np.uint16
-    for ids, _ in training_batches(rows, **options, trim=None):
+    for ids, _ in training_batches(rows, **options, **WHOLE):
         assert ids.shape[1] == MAXLEN
 
 
 def test_validation_batches_hold_every_row_once_and_know_their_number(rows):
-    by_length, in_order = (validation_batches(rows, batch_size=BATCH, trim=way) for way in (trim, None))
+    by_length, in_order = (validation_batches(rows, batch_size=BATCH, **way) for way in (TRIMMED, WHOLE))
     assert len(by_length) == len(in_order) == 101
     found = list(chain.from_iterable(numbers(by_length)))
     assert sorted(found) == list(range(402))
     assert np.all(np.diff(np.minimum(rows.lengths, MAXLEN)[found]) >= 0)
     assert list(chain.from_iterable(numbers(in_order))) == list(range(402))
+
+
+def test_log_ratios_and_logits_come_with_the_ids_of_their_rows(rows):
+    log_ratios = np.repeat(rows.labels[:, None, None], MAXLEN, axis=1).astype(np.float16)
+    wide = rows._replace(ngrams=(log_ratios, rows.labels.astype(np.float32)))
+    signature = (SIGNATURE, tf.TensorSpec([None, None, 1], tf.float16), tf.TensorSpec([None], tf.float32))
+    reading = {"bucketing": True, "read": lambda *parts: parts, "signature": signature}
+    for (ids, ratios, logits), labels in training_batches(wide, batch_size=BATCH, seed=0, epoch=lambda: 0, **reading):
+        assert ids.shape == ratios.shape[:2] == (len(labels), MAXLEN)
+        np.testing.assert_array_equal(ratios[:, 0, 0], labels)
+        np.testing.assert_array_equal(logits, labels)

@@ -14,6 +14,8 @@ from tasks.training.lstm import TrimmedNetwork
 from tasks.training.network import build_network, compile_network, hash_weights
 
 VOCABULARY, MAXLEN = 20, 6
+# To trace the graph of a step takes longer than some eager steps: where it is not the point, two of these are an epoch.
+BRIEF = {"compiled": False, "batch_size": 48}
 
 
 @pytest.fixture
@@ -34,7 +36,7 @@ def train(rows, on_epoch=lambda *_: None, verbosity=0, checkpoints=None, dropout
         layers[1] = keras.layers.LSTM(10, dropout=dropout)
         layers.insert(2, keras.layers.Dropout(dropout))
     network = TrimmedNetwork(keras.Sequential([keras.Input((MAXLEN,), dtype="int32"), *layers]), config.shards)
-    compile_network(network, config)
+    compile_network(network, config, rows=1000)
     return network, fit(network, rows, rows, config, verbosity=verbosity, on_epoch=on_epoch, checkpoints=checkpoints)
 
 
@@ -44,14 +46,15 @@ class Killed(BaseException):
 
 def test_each_epoch_is_handed_on_as_it_ends(rows):
     seen = []
-    _, result = train(rows, on_epoch=lambda epoch, figures: seen.append((epoch, figures)))
+    _, result = train(rows, on_epoch=lambda epoch, figures: seen.append((epoch, figures)), **BRIEF)
     assert [epoch for epoch, _ in seen] == [1, 2, 3]
     assert set(seen[0][1]) == {"loss", "accuracy", "val_loss", "val_accuracy", "seconds"}
     assert tuple(figures["val_loss"] for _, figures in seen) == result.history["val_loss"]
 
 
 def test_the_same_seed_gives_the_same_weights_and_another_seed_others(rows):
-    first, second, other = (hash_weights(train(rows, seed=seed)[0]) for seed in (3, 3, 4))
+    """Compiled steps' weights repeat too: tests of whole trainings show it."""
+    first, second, other = (hash_weights(train(rows, seed=seed, **BRIEF)[0]) for seed in (3, 3, 4))
     assert first == second != other
 
 
@@ -68,8 +71,8 @@ def test_a_loss_that_is_not_finite_stops_at_its_batch(rows):
 
 def test_early_stopping_stops_and_without_it_all_epochs_run(rows):
     stopping = EarlyStopping(monitor="val_loss", patience=1, min_delta=10.0)
-    assert len(train(rows, epochs=6, early_stopping=stopping)[1].history["loss"]) == 2
-    assert len(train(rows, epochs=6)[1].history["loss"]) == 6
+    assert len(train(rows, epochs=6, early_stopping=stopping, **BRIEF)[1].history["loss"]) == 2
+    assert len(train(rows, epochs=6, **BRIEF)[1].history["loss"]) == 6
 
 
 def test_restored_weights_are_the_best_epochs(rows):
@@ -118,7 +121,7 @@ def test_a_training_that_was_cut_off_ends_as_if_it_had_not_been(rows, cut_off, t
 
 @pytest.mark.parametrize(("verbosity", "lines"), [(0, 0), (2, 3)])
 def test_verbosity_says_how_much_is_printed(rows, capfd, verbosity, lines):
-    train(rows, verbosity=verbosity)
+    train(rows, verbosity=verbosity, **BRIEF)
     assert capfd.readouterr().out.count("val_accuracy") == lines
 
 
@@ -126,15 +129,19 @@ def test_bucketing_changes_the_batches_and_shards_the_last_bits(rows):
     """Half the rows start with two ids of padding, which no batch of short rows holds."""
     rows.ids[:48, :2], rows.lengths[:48] = 0, MAXLEN - 2
     usual, plain, single = (
-        hash_weights(train(rows, epochs=1, **changed)[0]) for changed in ({}, {"bucketing": False}, {"shards": 1})
+        hash_weights(train(rows, epochs=1, compiled=False, **changed)[0])
+        for changed in ({}, {"bucketing": False}, {"shards": 1})
     )
     assert len({usual, plain, single}) == 3
 
 
-@pytest.mark.parametrize("compiled", [True, False])
-def test_each_epoch_takes_one_step_a_batch(rows, compiled):
+@pytest.mark.parametrize(("compiled", "runs_of_its_code"), [(True, 1), (False, 2 * 6)])
+def test_each_epoch_takes_one_step_a_batch_and_compiled_it_is_traced_once(rows, monkeypatch, compiled, runs_of_its_code):
+    runs, step = [], TrimmedNetwork.train_step
+    monkeypatch.setattr(TrimmedNetwork, "train_step", lambda *given: runs.append(1) or step(*given))
     network, _ = train(rows, epochs=2, compiled=compiled)
     assert int(network.optimizer.iterations) == 2 * 6
+    assert len(runs) == runs_of_its_code
 
 
 def test_deterministic_has_tensorflow_refuse_what_would_not_repeat():

@@ -12,7 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from configs.schema import ModelConfig
-from tasks.training.lstm import FusedLSTM, TrimmedNetwork
+from tasks.training.lstm import FusedLSTM, TrimmedNetwork, TrimmedNgramNetwork, trim_network
 from tasks.training.network import build_network
 
 FEATURES, UNITS = 3, 4
@@ -174,9 +174,11 @@ def test_the_layer_comes_back_from_its_configuration():
     assert set(fused.get_config()) - set(keras.layers.LSTM(UNITS).get_config()) == {"shards"}
 
 
-def build(seed=0, maxlen=12, padding="pre", **model):
+def build(seed=0, maxlen=12, padding="pre", longest_ngram=0, **model):
     keras.utils.set_random_seed(seed)
-    network = build_network(ModelConfig(**model), vocabulary_size=30, maxlen=maxlen, padding=padding)
+    network = build_network(
+        ModelConfig(**model), vocabulary_size=30, maxlen=maxlen, padding=padding, longest_ngram=longest_ngram
+    )
     for weight in network.trainable_weights:
         weight.assign(np.random.default_rng(seed).normal(0, 0.5, weight.shape))
     return network
@@ -184,9 +186,9 @@ def build(seed=0, maxlen=12, padding="pre", **model):
 
 def measure(network, ids, weights):
     """Probabilities, and the gradients of their cross-entropy."""
-    labels = np.arange(len(ids)) % 2
     with tf.GradientTape() as tape:
         probabilities = network(ids)
+        labels = np.arange(len(probabilities)) % 2
         loss = keras.losses.BinaryCrossentropy()(labels[:, None], probabilities)
     return probabilities, [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, weights)]
 
@@ -211,6 +213,56 @@ def test_a_trimmed_network_is_the_network_in_values_and_gradients(lengths, seman
     assert_alike(measure(trimmed, cut, weights), measure(network, ids.astype(np.int32), weights))
 
 
+def build_ngram_network(seed=0, **model):
+    return build(seed, longest_ngram=2, mask_padding=True, lstm_units=4, embedding_dimension=3, **model)
+
+
+def draw_ngram_inputs(seed, lengths, padding="pre", maxlen=12):
+    rng = np.random.default_rng(seed)
+    columns, real = np.arange(maxlen), np.array(lengths)[:, None]
+    there = columns >= maxlen - real if padding == "pre" else columns < real
+    ids = np.where(there, rng.integers(1, 30, there.shape), 0).astype(np.uint16)
+    log_ratios = np.where(there[:, :, None], rng.normal(size=(*there.shape, 2)), 0).astype(np.float16)
+    return ids, log_ratios, rng.normal(size=len(ids)).astype(np.float32)
+
+
+@settings(max_examples=20, deadline=None)
+@given(
+    lengths=st.lists(st.integers(1, 12), min_size=1, max_size=6),
+    padding=st.sampled_from(["pre", "post"]),
+    shards=st.integers(1, 3),
+    seed=st.integers(0, 1000),
+)
+def test_a_trimmed_ngram_network_is_the_network_in_values_and_gradients(lengths, padding, shards, seed):
+    network = build_ngram_network(seed, padding=padding)
+    trimmed = trim_network(network, shards)
+    assert isinstance(trimmed, TrimmedNgramNetwork)
+    ids, log_ratios, logits = draw_ngram_inputs(seed, lengths, padding)
+    cut = trimmed.trim(ids, log_ratios, logits)
+    assert cut[0].shape[1] == cut[1].shape[1] == max(lengths)
+    weights = [weight.value for weight in network.trainable_weights]
+    whole = [ids.astype(np.int32), log_ratios.astype(np.float32), logits[:, None]]
+    assert_alike(measure(trimmed, cut, weights), measure(network, whole, weights))
+
+
+def test_a_trimmed_ngram_network_that_the_kernel_cannot_run_is_the_network(monkeypatch):
+    network = build_ngram_network()
+    trimmed = trim_network(network)
+    monkeypatch.setattr(FusedLSTM, "fits_kernel", lambda *_: False)
+    ids, log_ratios, logits = draw_ngram_inputs(1, [3, 12, 7])
+    expected = network([ids.astype(np.int32), log_ratios.astype(np.float32), logits[:, None]])
+    np.testing.assert_allclose(trimmed(trimmed.arrange(ids, log_ratios, logits)), expected, atol=1e-6)
+
+
+@pytest.mark.parametrize("dropout", ["embedding_dropout", "word_dropout", "state_dropout"])
+def test_each_dropout_of_the_ngram_network_is_one_of_training_alone(dropout):
+    trimmed = trim_network(build_ngram_network(**{dropout: 0.5}))
+    inputs = draw_ngram_inputs(2, [12] * 8)
+    scored, again, trained = trimmed(inputs), trimmed(inputs), trimmed(inputs, training=True)
+    np.testing.assert_array_equal(scored, again)
+    assert np.abs(scored - trained).max() > 1e-3
+
+
 def test_training_a_trimmed_network_trains_the_network():
     network = build()
     before = network.get_weights()
@@ -228,10 +280,13 @@ def test_padding_that_is_read_is_cut_off_the_front_alone():
     np.testing.assert_array_equal(TrimmedNetwork(build(maxlen=4, mask_padding=True)).trim(ids), ids[:, 1:3])
 
 
-def test_a_saved_network_loads_and_scores_where_reprise_is_not_installed(tmp_path):
-    network = build()
-    ids = np.random.default_rng(0).integers(0, 30, (5, 12)).astype(np.int32)
-    np.save(tmp_path / "ids.npy", ids)
+@pytest.mark.parametrize("kind", ["words", "n-grams"])
+def test_a_saved_network_loads_and_scores_where_reprise_is_not_installed(tmp_path, kind):
+    ids, log_ratios, logits = draw_ngram_inputs(0, [12, 1, 7, 12, 3])
+    inputs = [ids.astype(np.int32), log_ratios.astype(np.float32), logits[:, None]]
+    network = build() if kind == "words" else build_ngram_network()
+    inputs = inputs[: len(network.inputs)]
+    np.savez(tmp_path / "inputs.npz", *inputs)
     network.save(tmp_path / "model.keras")
     venv.create(tmp_path / "bare", with_pip=False)
     # The packages alone: a folder named in a .pth file is searched, but the .pth files in it, as that of Reprise, are not read.
@@ -242,8 +297,9 @@ def test_a_saved_network_loads_and_scores_where_reprise_is_not_installed(tmp_pat
         "import importlib.util, keras, numpy as np\n"
         "assert importlib.util.find_spec('tasks') is None\n"
         "model = keras.models.load_model('model.keras')\n"
-        "assert type(model.layers[1]) is keras.layers.LSTM\n"
-        "np.save('scores.npy', model(np.load('ids.npy')))\n"
+        "lstm = model.get_layer('lstm')\n"
+        "assert type(getattr(lstm, 'forward_layer', lstm)) is keras.layers.LSTM\n"
+        "np.save('scores.npy', model([*np.load('inputs.npz').values()]))\n"
     )
     subprocess.run([tmp_path / "bare/bin/python", "-c", script], cwd=tmp_path, env={}, check=True)
-    np.testing.assert_array_equal(np.load(tmp_path / "scores.npy"), network(ids))
+    np.testing.assert_array_equal(np.load(tmp_path / "scores.npy"), network(inputs))

@@ -22,7 +22,7 @@ def test_the_notebooks_network_has_76_051_parameters():
 @pytest.mark.parametrize("compiled", [True, False])
 def test_compiled_false_runs_eagerly(compiled):
     network = build()
-    compile_network(network, TrainingConfig(compiled=compiled))
+    compile_network(network, TrainingConfig(compiled=compiled), rows=1000)
     assert network.run_eagerly is not compiled
 
 
