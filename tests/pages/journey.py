@@ -12,7 +12,7 @@ from tests.pages.workplace import Trained
 
 Picture = Callable[[Page, str], None]
 
-CHART_GROUPS = ["epoch", "model", "test", "test_interval", "test_slices", "texts", "time", "words"]
+CHART_GROUPS = ["epoch", "model", "test", "test_baseline", "test_interval", "test_slices", "texts", "time", "words"]
 TRAINING_MILLISECONDS = 600_000
 FIGURES = ["calibration", "confusion_matrix", "learning_curves", "precision_recall", "roc", "score_histogram"]
 
