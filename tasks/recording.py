@@ -98,10 +98,10 @@ def log_evaluation(run: TrackedRun, evaluation: Evaluation, *, step: int) -> Non
     }
     figures = {f"test/{name}": figure.value for name, figure in evaluation.metrics.items()}
     beside = evaluation.baseline
-    baseline = {f"baseline/{name}": value for name, value in beside.metrics.items()} | {
-        "baseline/gain": beside.accuracy.gain.value,
-        "baseline/gain_low": beside.accuracy.gain.low,
-        "baseline/gain_high": beside.accuracy.gain.high,
+    baseline = {f"test_baseline/{name}": value for name, value in beside.metrics.items()} | {
+        "test_baseline/gain": beside.accuracy.gain.value,
+        "test_baseline/gain_low": beside.accuracy.gain.low,
+        "test_baseline/gain_high": beside.accuracy.gain.high,
     }
     slices = {f"test_slices/accuracy_{part.name.replace(' ', '_')}": part.accuracy.value for part in evaluation.slices}
     _log_metrics(run, figures | bounds | slices | baseline, step=step)

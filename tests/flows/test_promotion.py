@@ -451,7 +451,7 @@ def test_seed_noise_is_measured_and_kept_with_the_model(story, at, command):
         search_all_experiments=True, output_format="list", filter_string=f"tags.`seed_noise.of` = '{NAME}'"
     )
     assert sorted(run.data.metrics["test/accuracy"] for run in runs) == sorted(noise.accuracies)
-    assert len({run.data.metrics["baseline/accuracy"] for run in runs}) == 1  # whatever the seed
+    assert len({run.data.metrics["test_baseline/accuracy"] for run in runs}) == 1  # whatever the seed
     assert noise.spread == pytest.approx(np.sqrt(2) * np.std(noise.accuracies, ddof=1))
     assert list_versions() == versions
 

@@ -124,9 +124,9 @@ def check_what_is_told_of_the_linear_model(result, report, capsys):
     assert beside.accuracy.challenger == result.evaluation.metrics["accuracy"].value
     assert beside.accuracy.rows == result.evaluation.rows
     metrics = mlflow.get_run(result.run.run_id).data.metrics
-    assert {name: metrics[f"baseline/{name}"] for name in ("accuracy", "roc_auc", "loss")} == beside.metrics
+    assert {name: metrics[f"test_baseline/{name}"] for name in ("accuracy", "roc_auc", "loss")} == beside.metrics
     gain = beside.accuracy.gain
-    assert [metrics[f"baseline/{name}"] for name in ("gain", "gain_low", "gain_high")] == [gain.value, gain.low, gain.high]
+    assert [metrics[f"test_baseline/{name}"] for name in ("gain", "gain_low", "gain_high")] == [gain.value, gain.low, gain.high]
     details = find_version("slice-lstm", "2")
     record = read_record("slice-lstm", "2")
     assert record.baseline == beside
