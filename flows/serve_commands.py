@@ -23,8 +23,8 @@ def serve(
     poll_seconds: Annotated[float, typer.Option(help="How often to look where the alias is.")] = 5.0,
     batch_texts: Annotated[int, typer.Option(help="Texts that are scored together at the most.")] = 256,
     batch_wait_ms: Annotated[
-        float, typer.Option(help="Under load, how long to wait for the requests of the batch before to come again.")
-    ] = 5.0,
+        float, typer.Option(help="Under load, how long to wait for those who were just answered to ask again.")
+    ] = 10.0,
     queue_texts: Annotated[int, typer.Option(help="Texts that may wait; beyond, the answer is 503.")] = 2048,
     body_bytes: Annotated[int, typer.Option(help="Bytes that a request's body may have; beyond, the answer is 413.")] = 4 << 20,
     request_seconds: Annotated[float, typer.Option(help="How long a request may take, its body included.")] = 30.0,

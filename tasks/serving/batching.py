@@ -50,7 +50,7 @@ class Batcher:
         Args:
             score: gives the predictions of some texts, in their order.
             batch_texts: texts of a batch at the most, unless one request has more.
-            wait_seconds: after a batch of several requests, how long as many are waited for; a lone request never waits.
+            wait_seconds: after several requests at once, how long as many are waited for; a lone request never waits.
             queue_texts: texts that may wait; a request that finds none waiting is always taken.
             tell_batch: is told the requests, the texts and the seconds of each batch.
         """
@@ -107,7 +107,7 @@ class Batcher:
         with self._changed:
             self._changed.wait_for(lambda: self._queue or self._ended)
             if self._together > 1:
-                # Those who were answered together tend to ask again together: their first alone would cost a whole batch.
+                # A few rows cost the network as much as a full block: those who have just been answered will soon ask again.
                 self._changed.wait_for(
                     lambda: len(self._queue) >= self._together or self._texts >= self._batch_texts or self._ended,
                     self._wait_seconds,
@@ -125,7 +125,7 @@ class Batcher:
                 texts += len(batch[-1].texts)
                 characters += batch[-1].characters
             self._texts -= texts
-            self._together = len(batch)
+            self._together = len(batch) + len(self._queue)
             return batch
 
     def _score_batch(self, batch: list[_Waiting]) -> list[Scored | Exception]:
