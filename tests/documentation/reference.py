@@ -13,6 +13,7 @@ from configs.monitoring import MonitoringRequest
 from configs.schedule import ScheduleConfig
 from configs.schema import Config, Section
 from configs.scoring import ScoringConfig
+from configs.serving import ServingConfig
 from configs.sweep import SweepConfig
 
 FOLDER = Path(__file__).parents[2] / "docs/reference"
@@ -35,6 +36,7 @@ SCHEMAS: tuple[tuple[str, type[Section], str], ...] = (
         ScoringConfig,
         "The parameter `config` of the deployment `scoring`; `reprise score` has an option for each. [How to](../scoring.md).",
     ),
+    ("A model server", ServingConfig, "`reprise serve` has an option for each. [How to](../serving.md)."),
     ("A comparison", MonitoringRequest, "`--set KEY=VALUE` of `reprise monitor`. [How to](../monitoring.md)."),
 )
 TYPES = {"integer": "whole number", "number": "number", "string": "text", "boolean": "true or false", "null": "null"}

@@ -14,7 +14,7 @@ from tests.documentation.pages import PAGES, ROOT, read_anchors, read_blocks, re
 
 COMMAND = get_command(app)
 # Programs that are not of this project; what a test does not run of them, nothing checks.
-OTHERS = "cat cd chmod cp curl docker echo export git head jq kill ls mkdir mlflow prefect printf read sleep tail wc $EDITOR"
+OTHERS = "base64 cat cd chmod cp curl docker echo export git head jq kill ls mkdir mlflow prefect printf read sleep tail wc $EDITOR"
 
 # Options that act as soon as they are read: on the shell's configuration, say.
 ACTING = {"--help", "-h", "--install-completion", "--show-completion"}
