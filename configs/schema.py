@@ -146,7 +146,7 @@ class PaddingConfig(Section):
 class ModelConfig(Section):
     """Embedding -> LSTM -> Dense(1, sigmoid); with n-grams an LSTM in both directions, and the mean of its states.
 
-    The dropouts and further members are for the network with n-grams alone.
+    The dropouts are for the network with n-grams alone.
     """
 
     embedding_dimension: Positive = 15
@@ -161,8 +161,6 @@ class ModelConfig(Section):
     """Share of the words, with their n-grams, that a review in training goes without."""
     state_dropout: Annotated[float, Field(ge=0, lt=1)] = 0.0
     """Share of the states' mean that a review in training goes without."""
-    members: Annotated[int, Field(ge=1, le=16)] = 1
-    """Networks that learn side by side, each by itself, and whose probabilities are averaged."""
 
 
 class EarlyStopping(Section):

@@ -175,10 +175,10 @@ def _describe_network(config: Config) -> str:
     embedding = f"Embedding {padding.vocabulary_size} x {model.embedding_dimension}"
     if not padding.longest_ngram:
         return f"{embedding}, LSTM {model.lstm_units}, Dense 1 sigmoid"
-    members = f"The mean of {model.members} networks: " if model.members > 1 else ""
-    ngrams = f"the log ratios of n-grams of up to {padding.longest_ngram} words"
-    lstm = f"LSTM {model.lstm_units} in both directions, the mean of their states"
-    return f"{members}{embedding} beside {ngrams}, {lstm}, Dense 1, plus a linear model's logit, sigmoid"
+    return (
+        f"{embedding} beside the log ratios of n-grams of up to {padding.longest_ngram} words, LSTM {model.lstm_units} in both "
+        "directions, the mean of their states, Dense 1, plus a linear model's logit, sigmoid"
+    )
 
 
 def write_json(result: RunResult, config: Config) -> dict[str, Any]:

@@ -3,7 +3,6 @@
 This file travels with every registered version and is loaded there by its path, so it imports nothing of this project.
 """
 
-import functools
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -281,18 +280,17 @@ class TrimmedNgramNetwork(keras.Model):  # type: ignore[misc]
     """A network that reads n-grams beside words in both directions, over rows whose padding was cut off, with fused LSTMs.
 
     As `TrimmedNetwork`, it holds the weights and gives the results of the network that it is made of, whose layers it knows by
-    their names. Padding is masked. In training its members answer one by one, and each learns from its own answers.
+    their names. Padding is masked.
     """
 
     def __init__(self, network: keras.Model, shards: int = SHARDS) -> None:
         """Take a built network from (rows, maxlen) ids, (rows, maxlen, longest) log ratios and (rows, 1) logits."""
         super().__init__(name=f"trimmed_{network.name}")
         self.network, self.shards = network, shards
-        self.lstms = [
-            [_share_cell(lstm, shards=shards, go_backwards=False) for lstm in (layer.forward_layer, layer.backward_layer)]
-            for layer in network.layers
-            if isinstance(layer, keras.layers.Bidirectional)
-        ]
+        both = network.get_layer("lstm")
+        self.forward_lstm, self.backward_lstm = (
+            _share_cell(lstm, shards=shards, go_backwards=False) for lstm in (both.forward_layer, both.backward_layer)
+        )
         longest = network.get_layer("log_ratios").output.shape[-1]
         self.signature = (
             tf.TensorSpec([None, None], tf.uint16),
@@ -303,40 +301,33 @@ class TrimmedNgramNetwork(keras.Model):  # type: ignore[misc]
         self.built = True
 
     def call(self, inputs: Any, training: bool = False) -> Any:
-        """Return what the network returns for ids, log ratios and logits, as `trim` gives them; in training (rows, members)."""
-        ids, log_ratios = tf.cast(inputs[0], tf.int32), tf.cast(inputs[1], tf.float32)
+        """Return what the network returns for ids, log ratios and logits, as `trim` gives them."""
+        ids, log_ratios, logits = tf.cast(inputs[0], tf.int32), tf.cast(inputs[1], tf.float32), inputs[2]
+        layer = self.network.get_layer
         first = _first_real(ids)
         ids, log_ratios = _in_front(ids, first), _in_front(log_ratios, first)
-        answers = [self._ask(member, ids, log_ratios, inputs[2], training) for member in range(len(self.lstms))]
-        together = tf.concat(answers, axis=1)
-        return together if training else tf.reduce_mean(together, axis=1, keepdims=True)
-
-    def compute_loss(self, x: Any = None, y: Any = None, y_pred: Any = None, *args: Any, **kwargs: Any) -> Any:
-        """Return the mean of the members' losses in training, and else the loss of their mean."""
-        return super().compute_loss(x, tf.repeat(y[:, None], tf.shape(y_pred)[1], axis=1), y_pred, *args, **kwargs)
-
-    def compute_metrics(self, x: Any, y: Any, y_pred: Any, *args: Any, **kwargs: Any) -> Any:
-        """Return the metrics of the members' mean."""
-        return super().compute_metrics(x, y, tf.reduce_mean(y_pred, axis=1, keepdims=True), *args, **kwargs)
-
-    def _ask(self, member: int, ids: Any, log_ratios: Any, logits: Any, training: bool) -> Any:
-        """Return a member's probabilities, (rows, 1), of rows whose padding stands behind."""
-
-        def layer(name: str) -> Any:
-            return self.network.get_layer(f"{name}_{member}")
-
+        mask = ids != PADDING_ID
         embedded = _look_up(tf.convert_to_tensor(layer("embedding").embeddings), ids)
         steps = tf.concat([layer("embedding_dropout")(embedded, training=training), log_ratios], axis=2)
         steps = layer("word_dropout")(steps, training=training)
-        mask = ids != PADDING_ID
-        if all(lstm.fits_kernel(None, training) for lstm in self.lstms[member]):
+        if self.forward_lstm.fits_kernel(None, training) and not (training and self.forward_lstm.dropout):
             lengths = tf.reduce_sum(tf.cast(mask, tf.int32), axis=1)
-            run = functools.partial(_mean_states, self.lstms[member])
-            mean = run_in_shards(run, [steps, lengths], self.shards)[0]
+            mean = run_in_shards(self._mean_states, [steps, lengths], self.shards)[0]
         else:
             mean = layer("mean")(layer("lstm")(steps, mask=mask, training=training), mask=mask)
-        logit = layer("state_logit")(layer("state_dropout")(mean, training=training))
-        return layer("probability")(logit + layer("linear_weight")(logits[:, None]))
+        state_logit = layer("state_logit")(layer("state_dropout")(mean, training=training))
+        return layer("probability")(state_logit + layer("linear_weight")(logits[:, None]))
+
+    def _mean_states(self, steps: Any, lengths: Any) -> tuple[Any]:
+        """Return the mean of both LSTMs' outputs over each row's steps, (rows, 2 units), in a tuple."""
+        real = tf.sequence_mask(lengths, tf.shape(steps)[1], dtype=steps.dtype)[:, :, None]
+        means = []
+        for lstm, read in ((self.forward_lstm, steps), (self.backward_lstm, tf.reverse_sequence(steps, lengths, seq_axis=1))):
+            state = lstm.get_initial_state(tf.shape(steps)[0])
+            outputs = lstm.run_steps(_swap_rows_and_steps(read), *state)[1]
+            # A row that fills up a shard has no step; what would come of dividing by 0 would spoil every gradient.
+            means.append(tf.reduce_sum(outputs * real, axis=1) / tf.maximum(tf.reduce_sum(real, axis=1), 1))
+        return (tf.concat(means, axis=1),)
 
     @staticmethod
     def trim(ids: npt.NDArray[Any], log_ratios: npt.NDArray[Any], logits: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], ...]:
@@ -348,17 +339,6 @@ class TrimmedNgramNetwork(keras.Model):  # type: ignore[misc]
     def arrange(*inputs: npt.NDArray[Any]) -> tuple[npt.NDArray[Any], ...]:
         """Return ids, log ratios and logits as `call` takes them, untrimmed."""
         return inputs
-
-
-def _mean_states(lstms: Sequence[FusedLSTM], steps: Any, lengths: Any) -> tuple[Any]:
-    """Return the mean of both LSTMs' outputs over each row's steps, (rows, 2 units), in a tuple; the second reads backwards."""
-    real = tf.sequence_mask(lengths, tf.shape(steps)[1], dtype=steps.dtype)[:, :, None]
-    means = []
-    for lstm, read in zip(lstms, (steps, tf.reverse_sequence(steps, lengths, seq_axis=1)), strict=True):
-        outputs = lstm.run_steps(_swap_rows_and_steps(read), *lstm.get_initial_state(tf.shape(steps)[0]))[1]
-        # A row that fills up a shard has no step; what would come of dividing by 0 would spoil every gradient.
-        means.append(tf.reduce_sum(outputs * real, axis=1) / tf.maximum(tf.reduce_sum(real, axis=1), 1))
-    return (tf.concat(means, axis=1),)
 
 
 Trimmed = TrimmedNetwork | TrimmedNgramNetwork

@@ -30,9 +30,9 @@ def build_network(
         if not model.mask_padding:
             raise ConfigError("padding.longest_ngram needs model.mask_padding true: states at padding would be averaged, too")
         return _build_ngram_network(model, vocabulary_size, maxlen, longest_ngram)
-    for name in ("embedding_dropout", "word_dropout", "state_dropout", "members"):
-        if getattr(model, name) != ModelConfig.model_fields[name].default:
-            raise ConfigError(f"model.{name} needs padding.longest_ngram above 0: it is of the network that reads n-grams")
+    for name in ("embedding_dropout", "word_dropout", "state_dropout"):
+        if getattr(model, name):
+            raise ConfigError(f"model.{name} needs padding.longest_ngram above 0: the network of words alone has no dropout")
     return keras.Sequential(
         [
             keras.Input((maxlen,), dtype="int32", name="ids"),
@@ -49,21 +49,18 @@ def _build_ngram_network(model: ModelConfig, vocabulary_size: int, maxlen: int, 
     ids = keras.Input((maxlen,), dtype="int32", name="ids")
     log_ratios = keras.Input((maxlen, longest_ngram), name="log_ratios")
     logits = keras.Input((1,), name="logits")
+    embedded = layers.Embedding(vocabulary_size, model.embedding_dimension, name="embedding")(ids)
+    embedded = layers.SpatialDropout1D(model.embedding_dropout, name="embedding_dropout")(embedded)
+    steps = layers.Concatenate(name="words_and_ngrams")([embedded, log_ratios])
+    steps = layers.Dropout(model.word_dropout, noise_shape=(None, None, 1), name="word_dropout")(steps)
     real = keras.ops.not_equal(ids, 0)  # by hand: of a masked and an unmasked input, Concatenate makes an unmasked one
-    probabilities = []
-    for member in range(model.members):
-        embedded = layers.Embedding(vocabulary_size, model.embedding_dimension, name=f"embedding_{member}")(ids)
-        embedded = layers.SpatialDropout1D(model.embedding_dropout, name=f"embedding_dropout_{member}")(embedded)
-        steps = layers.Concatenate(name=f"words_and_ngrams_{member}")([embedded, log_ratios])
-        steps = layers.Dropout(model.word_dropout, noise_shape=(None, None, 1), name=f"word_dropout_{member}")(steps)
-        both = layers.Bidirectional(layers.LSTM(model.lstm_units, return_sequences=True), name=f"lstm_{member}")
-        mean = layers.GlobalAveragePooling1D(name=f"mean_{member}")(both(steps, mask=real), mask=real)
-        mean = layers.Dropout(model.state_dropout, name=f"state_dropout_{member}")(mean)
-        # The linear model knows a text before the network has learned anything: it is trusted wholly at first.
-        trusted = layers.Dense(1, use_bias=False, kernel_initializer="ones", name=f"linear_weight_{member}")(logits)
-        logit = layers.Add(name=f"sum_{member}")([layers.Dense(1, name=f"state_logit_{member}")(mean), trusted])
-        probabilities.append(layers.Activation("sigmoid", name=f"probability_{member}")(logit))
-    probability = layers.Average(name="probability")(probabilities) if model.members > 1 else probabilities[0]
+    states = layers.Bidirectional(layers.LSTM(model.lstm_units, return_sequences=True), name="lstm")(steps, mask=real)
+    mean = layers.GlobalAveragePooling1D(name="mean")(states, mask=real)
+    state_logit = layers.Dense(1, name="state_logit")(layers.Dropout(model.state_dropout, name="state_dropout")(mean))
+    # The linear model knows a text before the network has learned anything; how far to trust it is learned, from the whole on.
+    trusted = layers.Dense(1, use_bias=False, kernel_initializer="ones", name="linear_weight")(logits)
+    both = layers.Add(name="both")([state_logit, trusted])
+    probability = layers.Activation("sigmoid", name="probability")(both)
     return keras.Model([ids, log_ratios, logits], probability, name="sentiment_ngram_lstm")
 
 

@@ -214,7 +214,7 @@ def test_a_trimmed_network_is_the_network_in_values_and_gradients(lengths, seman
 
 
 def build_ngram_network(seed=0, **model):
-    return build(seed, longest_ngram=2, **{"mask_padding": True, "lstm_units": 4, "embedding_dimension": 3, **model})
+    return build(seed, longest_ngram=2, mask_padding=True, lstm_units=4, embedding_dimension=3, **model)
 
 
 def draw_ngram_inputs(seed, lengths, padding="pre", maxlen=12):
@@ -231,11 +231,10 @@ def draw_ngram_inputs(seed, lengths, padding="pre", maxlen=12):
     lengths=st.lists(st.integers(1, 12), min_size=1, max_size=6),
     padding=st.sampled_from(["pre", "post"]),
     shards=st.integers(1, 3),
-    members=st.integers(1, 2),
     seed=st.integers(0, 1000),
 )
-def test_a_trimmed_ngram_network_is_the_network_in_values_and_gradients(lengths, padding, shards, members, seed):
-    network = build_ngram_network(seed, padding=padding, members=members)
+def test_a_trimmed_ngram_network_is_the_network_in_values_and_gradients(lengths, padding, shards, seed):
+    network = build_ngram_network(seed, padding=padding)
     trimmed = trim_network(network, shards)
     assert isinstance(trimmed, TrimmedNgramNetwork)
     ids, log_ratios, logits = draw_ngram_inputs(seed, lengths, padding)
@@ -257,32 +256,11 @@ def test_a_trimmed_ngram_network_that_the_kernel_cannot_run_is_the_network(monke
 
 @pytest.mark.parametrize("dropout", ["embedding_dropout", "word_dropout", "state_dropout"])
 def test_each_dropout_of_the_ngram_network_is_one_of_training_alone(dropout):
-    trimmed = trim_network(build_ngram_network(**{dropout: 0.5}, embedding_dimension=8))
+    trimmed = trim_network(build_ngram_network(**{dropout: 0.5}))
     inputs = draw_ngram_inputs(2, [12] * 8)
     scored, again, trained = trimmed(inputs), trimmed(inputs), trimmed(inputs, training=True)
     np.testing.assert_array_equal(scored, again)
     assert np.abs(scored - trained).max() > 1e-3
-
-
-def test_members_learn_as_they_would_alone():
-    """What one of two learns in a step is what a network of its weights learns, at half the rate of the sum of losses."""
-    network = build_ngram_network(members=2)
-    alone = build_ngram_network()
-    for layer in alone.layers:
-        if layer.weights:
-            layer.set_weights(network.get_layer(layer.name.replace("_0", "_1")).get_weights())
-    inputs, labels = draw_ngram_inputs(3, [12, 5, 9, 1]), np.array([0, 1, 1, 0], np.float32)
-    trimmed = [trim_network(one) for one in (network, alone)]
-    for twin, rate in zip(trimmed, (2.0, 1.0), strict=True):
-        twin.compile(optimizer=keras.optimizers.SGD(rate), loss=keras.losses.BinaryCrossentropy(), metrics=["accuracy"])
-    both = trimmed[0].fit(inputs, labels, verbose=0).history
-    trimmed[1].fit(inputs, labels, verbose=0)
-    for layer in alone.layers:
-        for expected, found in zip(
-            layer.get_weights(), network.get_layer(layer.name.replace("_0", "_1")).get_weights(), strict=True
-        ):
-            np.testing.assert_allclose(found, expected, atol=1e-6)
-    assert both["accuracy"][0] * 4 == pytest.approx(round(both["accuracy"][0] * 4))  # of the mean: a share of four rows
 
 
 def test_training_a_trimmed_network_trains_the_network():
@@ -306,7 +284,7 @@ def test_padding_that_is_read_is_cut_off_the_front_alone():
 def test_a_saved_network_loads_and_scores_where_reprise_is_not_installed(tmp_path, kind):
     ids, log_ratios, logits = draw_ngram_inputs(0, [12, 1, 7, 12, 3])
     inputs = [ids.astype(np.int32), log_ratios.astype(np.float32), logits[:, None]]
-    network = build() if kind == "words" else build_ngram_network(members=2)
+    network = build() if kind == "words" else build_ngram_network()
     inputs = inputs[: len(network.inputs)]
     np.savez(tmp_path / "inputs.npz", *inputs)
     network.save(tmp_path / "model.keras")
@@ -319,7 +297,7 @@ def test_a_saved_network_loads_and_scores_where_reprise_is_not_installed(tmp_pat
         "import importlib.util, keras, numpy as np\n"
         "assert importlib.util.find_spec('tasks') is None\n"
         "model = keras.models.load_model('model.keras')\n"
-        "lstm = next(layer for layer in model.layers if layer.name.startswith('lstm'))\n"
+        "lstm = model.get_layer('lstm')\n"
         "assert type(getattr(lstm, 'forward_layer', lstm)) is keras.layers.LSTM\n"
         "np.save('scores.npy', model([*np.load('inputs.npz').values()]))\n"
     )
