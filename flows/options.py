@@ -25,7 +25,8 @@ def complete_versions(incomplete: str) -> list[str]:
 
 
 ConfigName = Annotated[
-    str | None, typer.Option("--config", help="A preset (imdb, sample) or a YAML file.", autocompletion=complete_presets())
+    str | None,
+    typer.Option("--config", help="A preset (imdb, imdb-best, sample) or a YAML file.", autocompletion=complete_presets()),
 ]
 Data = Annotated[str | None, typer.Option("--data", help="Reviews: an .npz, a folder, a table, or an fsspec URL of one.")]
 Settings = Annotated[list[str] | None, typer.Option("--set", help="section.key=value, as often as needed.")]

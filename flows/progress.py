@@ -13,7 +13,7 @@ from rich.progress_bar import ProgressBar
 from rich.table import Column
 from rich.text import Text
 
-from flows.terminal import keep_native_messages, out, shown_log_lines
+from flows.terminal import err, keep_native_messages, out, shown_log_lines
 from tasks import progress
 from tasks.workspace import home
 
@@ -32,12 +32,13 @@ def shown_work(*, on_stderr: bool = False, keep_native: bool = True) -> Iterator
     """
     if keep_native:
         keep_native_messages(home() / "logs" / "native.log")
+    console = err if on_stderr else out  # each knows for itself whether it is a terminal
     with ExitStack() as stack:
         if on_stderr:
             stack.enter_context(redirect_stdout(sys.stderr))
-        stack.enter_context(shown_log_lines())
-        if draws_bars(out):
-            stack.enter_context(_drawn_bars(out))
+        stack.enter_context(shown_log_lines(console))
+        if draws_bars(console):
+            stack.enter_context(_drawn_bars(console))
         yield
 
 

@@ -34,26 +34,33 @@ WRAPPED_WIDTH = 24
 class StageLines(logging.Handler):
     """Prints a line for each stage that ends, and all other lines of ours as they are."""
 
+    def __init__(self, console: Console) -> None:
+        """Take the console to print to."""
+        super().__init__()
+        self._console = console
+
     def emit(self, record: logging.LogRecord) -> None:
         """Print a record; one that tells how far the work is, only where no bar does."""
         if hasattr(record, "beside_a_bar") and progress.is_shown():
             return
         stage: StageRecord | None = getattr(record, "stage_record", None)
         if stage is not None:
-            out.print(f"[green]✓[/] {stage.stage:<20} {stage.seconds:>7.1f} s  {'reused' if stage.reused else ''}".rstrip())
+            self._console.print(
+                f"[green]✓[/] {stage.stage:<20} {stage.seconds:>7.1f} s  {'reused' if stage.reused else ''}".rstrip()
+            )
         else:
             text = escape(without_credentials(record.getMessage()))
-            out.print(f"[yellow]{text}[/]" if record.levelno >= logging.WARNING else text, soft_wrap=True)
+            self._console.print(f"[yellow]{text}[/]" if record.levelno >= logging.WARNING else text, soft_wrap=True)
 
 
 @contextmanager
-def shown_log_lines() -> Iterator[None]:
+def shown_log_lines(console: Console) -> Iterator[None]:
     """In the block, print the log lines of Reprise, from INFO on."""
     logger = logging.getLogger("reprise")
     logger.setLevel(logging.INFO)
     for noisy in ("great_expectations", "mlflow", "alembic", "httpx"):
         logging.getLogger(noisy).setLevel(logging.WARNING)
-    handler = StageLines()
+    handler = StageLines(console)
     logger.addHandler(handler)
     try:
         yield

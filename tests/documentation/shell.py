@@ -93,6 +93,7 @@ class Shell:
         if SERVER.search(text):
             self._stop_servers(SERVER.search(text)[0])
             head, _, last = text.rstrip().rpartition("\n")
+            assert SERVER.search(last), f"{block}: what follows a server in its block is never reached"
             self._serve(block, f"{before}{head}\n{VARIABLES.sub(EXEC, last, count=1)}\n", folder)
             return
         process = self._start(before + text + EPILOGUE.format(state=self._state), folder)
@@ -144,5 +145,6 @@ class Shell:
     def _stop_servers(self, command: str = "") -> None:
         for block, process in [one for one in self._servers if command in one[0].text]:
             process.send_signal(signal.SIGINT)
-            assert process.wait(timeout=SECONDS) in STOPPED, f"{block} ended with {process.returncode} after Ctrl-C"
+            ended = process.wait(timeout=SECONDS)
             self._servers.remove((block, process))
+            assert ended in STOPPED, f"{block} ended with {ended} after Ctrl-C"

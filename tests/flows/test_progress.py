@@ -20,7 +20,7 @@ with shown_work(on_stderr="--json" in sys.argv), working("stage"):
         tell("training", epoch, 3, "epochs")
         for batch in range(4):
             tell(f"epoch {epoch + 1}", batch * 1000, 4000, "batches", "accuracy: 0.8123 - loss: 0.4321 - and more")
-            time.sleep(0.15)
+            time.sleep(float(sys.argv[1]))
         tell(f"epoch {epoch + 1}", ended=True)
         logger.info("Epoch %d/3", epoch + 1)
         logger.info("%d epochs are done", epoch + 1, extra=BESIDE_A_BAR)
@@ -37,7 +37,8 @@ def environment(**given):
 
 
 def in_terminal(columns, **given):
-    status, written = run_in_terminal([sys.executable, "-c", WORK], columns=columns, env=environment(**given))
+    pause = "0" if given.get("TERM") == "dumb" else "0.15"  # long enough for each bar to be drawn
+    status, written = run_in_terminal([sys.executable, "-c", WORK, pause], columns=columns, env=environment(**given))
     assert status == 0, written
     return written
 
@@ -72,7 +73,7 @@ def test_a_terminal_that_cannot_go_back_has_lines_alone():
 @pytest.mark.parametrize("given", [{}, {"FORCE_COLOR": "1"}, {"COLUMNS": "20"}])
 def test_a_pipe_gets_whole_lines_and_with_json_the_answer_alone(given):
     def run(*arguments):
-        command = [sys.executable, "-c", WORK, *arguments]
+        command = [sys.executable, "-c", WORK, "0", *arguments]
         return subprocess.run(command, capture_output=True, text=True, env=environment(**given), check=True)
 
     plain = run()
@@ -82,3 +83,15 @@ def test_a_pipe_gets_whole_lines_and_with_json_the_answer_alone(given):
     answer = run("--json")
     assert answer.stdout == "answer\n"
     assert answer.stderr.splitlines() == plain.stdout.splitlines()[:-1]
+
+
+def test_lines_in_a_file_are_plain_though_the_answer_goes_to_a_terminal(tmp_path):
+    code = WORK + "\n".join(["", "with shown_work(on_stderr=True, keep_native=False):", "    logger.warning('a warning')"])
+    command = ["sh", "-c", '"$@" 2> lines', "sh", sys.executable, "-c", code, "0", "--json"]
+    status, written = run_in_terminal(command, columns=80, env=environment(), cwd=tmp_path)
+    assert (status, draw(written)) == (0, ["answer"])
+    lines = (tmp_path / "lines").read_text().splitlines()
+    assert lines == [line for epoch in (1, 2, 3) for line in (f"Epoch {epoch}/3", f"{epoch} epochs are done")] + [
+        "printed by a library",
+        "a warning",
+    ]
