@@ -98,3 +98,8 @@ def hash_weights(network: keras.Model) -> str:
     for weights in network.get_weights():
         digest.update(np.ascontiguousarray(weights, dtype="<f4").tobytes())
     return digest.hexdigest()
+
+
+def are_alike(first: keras.Model, second: keras.Model) -> bool:
+    """Tell whether two networks have the same variables: weights, and the states that dropout draws from."""
+    return all(np.array_equal(one, other) for one, other in zip(first.variables, second.variables, strict=True))

@@ -13,7 +13,7 @@ from tasks.training.batches import Rows
 from tasks.training.checkpoints import Checkpoints
 from tasks.training.fitting import FitResult, OnEpoch, fit, make_repeatable
 from tasks.training.lstm import trim_network
-from tasks.training.network import build_network, compile_network, hash_weights, summarize
+from tasks.training.network import are_alike, build_network, compile_network, summarize
 
 logger = logging.getLogger("reprise.training")
 
@@ -68,9 +68,9 @@ def train_network(
             longest_ngram=padded.longest_ngram,
         )
 
-    # Keras draws its initial weights from Python's one generator, which another thread of this process may draw from meanwhile.
+    # Keras draws weights and dropout's seeds from Python's one generator, which another thread may draw from meanwhile.
     network = build()
-    while hash_weights(network) != hash_weights(again := build()):
+    while not are_alike(network, again := build()):
         network = again
     trimmed = trim_network(network, training.shards)
     train, validation = load("train"), load("validation")

@@ -4,7 +4,7 @@ import pytest
 
 from configs.schema import ModelConfig, TrainingConfig
 from tasks.errors import ConfigError
-from tasks.training.network import build_network, compile_network, hash_weights, summarize
+from tasks.training.network import are_alike, build_network, compile_network, hash_weights, summarize
 
 
 def build(seed=0, **model):
@@ -46,3 +46,19 @@ def test_unmasked_post_padding_is_refused():
 def test_the_weights_digest_follows_the_weights():
     assert hash_weights(build(1)) == hash_weights(build(1))
     assert hash_weights(build(1)) != hash_weights(build(2))
+
+
+def test_networks_that_would_draw_other_dropouts_are_not_alike():
+    """Keras counts the states of what draws among a network's variables, and not among its weights."""
+
+    def build_ngram_network():
+        keras.utils.set_random_seed(0)
+        model = ModelConfig(mask_padding=True, state_dropout=0.5)
+        return build_network(model, vocabulary_size=10, maxlen=5, padding="pre", longest_ngram=2)
+
+    first, second = build_ngram_network(), build_ngram_network()
+    assert are_alike(first, second)
+    state = next(variable for variable in second.variables if variable.path.endswith("seed_generator_state"))
+    state.assign(state.value + 1)
+    assert hash_weights(first) == hash_weights(second)
+    assert not are_alike(first, second)
