@@ -217,7 +217,7 @@ def test_a_worse_version_is_kept(story, at):
     assert read_aliases(NAME) == {"champion": "2", "challenger": "3"}
     last = read_ledger(NAME)[-1]
     assert (last.outcome, last.version, last.champion_after) == ("keep", "3", "2")
-    assert last.actor.startswith("training films-lstm seed 1 ")
+    assert re.fullmatch(r"training [\d-]+ [\d:]+ films-lstm seed 1", last.actor)
 
 
 def test_a_gain_that_is_neither_shown_nor_ruled_out_or_within_seed_noise_is_undecided_and_counted(story, at, decide):

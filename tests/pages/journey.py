@@ -23,7 +23,7 @@ def no_picture(page: Page, name: str) -> None:
 
 def see_experiment(page: Page, link: str, trained: Sequence[Trained], picture: Picture = no_picture) -> None:
     """Open the link that `reprise ui` prints, and find the trainings by the experiment's name, with their data and models."""
-    page.goto(link)
+    _open(page, link)
     page.get_by_role("link", name=trained[0].experiment, exact=True).click()
     for one in trained:
         row = _row(page, one)
@@ -34,7 +34,7 @@ def see_experiment(page: Page, link: str, trained: Sequence[Trained], picture: P
 
 def see_run(page: Page, trained: Trained, picture: Picture = no_picture) -> None:
     """Open the link that a training prints: outcome, metrics, data and tags on one page."""
-    page.goto(trained.url)
+    _open(page, trained.url)
     expect(page.get_by_text(f"{trained.model} version {trained.version}: test accuracy")).to_be_visible()
     expect(page.get_by_text("epoch/validation_loss")).to_be_visible()
     expect(page.get_by_text(f"{trained.model} seed")).to_be_visible()
@@ -52,7 +52,7 @@ def see_run(page: Page, trained: Trained, picture: Picture = no_picture) -> None
 
 def see_charts(page: Page, trained: Trained, picture: Picture = no_picture) -> None:
     """See the metrics in groups, those of each epoch first, as curves."""
-    page.goto(trained.url)
+    _open(page, trained.url)
     page.get_by_role("tab", name="Model metrics").click()
     groups = page.get_by_text(re.compile(rf"^({'|'.join(CHART_GROUPS)})$"))
     expect(groups).to_have_text(CHART_GROUPS)
@@ -65,7 +65,7 @@ def see_charts(page: Page, trained: Trained, picture: Picture = no_picture) -> N
 
 def see_report_and_figures(page: Page, trained: Trained, picture: Picture = no_picture) -> None:
     """Read the report among a run's artifacts, and look at each of its figures."""
-    page.goto(trained.url)
+    _open(page, trained.url)
     page.get_by_role("tab", name="Artifacts").click()
     page.get_by_text("report.md", exact=True).click()
     expect(page.get_by_role("heading", name=f"{trained.model} version {trained.version}")).to_be_visible()
@@ -85,7 +85,7 @@ def see_report_and_figures(page: Page, trained: Trained, picture: Picture = no_p
 
 def compare_runs(page: Page, link: str, trained: Sequence[Trained], picture: Picture = no_picture) -> None:
     """See the learning curves of two trainings in one chart, and in which parameters they differ."""
-    page.goto(link)
+    _open(page, link)
     page.get_by_role("link", name=trained[0].experiment, exact=True).click()
     for one in trained:
         _row(page, one).get_by_role("checkbox", name="toggle row selection").check()
@@ -102,7 +102,7 @@ def compare_runs(page: Page, link: str, trained: Sequence[Trained], picture: Pic
 
 def see_curves_side_by_side(page: Page, trained: Sequence[Trained], picture: Picture = no_picture) -> None:
     """See the curves of several trainings in each chart of their experiment."""
-    page.goto(trained[0].url.partition("/runs/")[0] + "/runs?workflowType=machine_learning&compareRunsMode=CHART")
+    _open(page, trained[0].url.partition("/runs/")[0] + "/runs?workflowType=machine_learning&compareRunsMode=CHART")
     chart = page.locator(".js-plotly-plot", has=page.locator(".scatterlayer")).first
     expect(page.get_by_text("epoch/train_loss", exact=True)).to_be_visible()
     expect(chart.locator(".scatterlayer .trace").nth(len(trained) - 1)).to_be_attached()
@@ -113,7 +113,7 @@ def see_curves_side_by_side(page: Page, trained: Sequence[Trained], picture: Pic
 def see_model(page: Page, link: str, trained: Sequence[Trained], picture: Picture = no_picture) -> None:
     """Find the registered model: its card first, then its versions with their aliases."""
     model = trained[0].model
-    page.goto(link)
+    _open(page, link)
     page.get_by_role("link", name="Model registry").click()
     page.get_by_role("link", name=model, exact=True).click()
     expect(page.get_by_text("Tells whether a review is positive, from its raw text: rightly for ")).to_be_visible()
@@ -126,7 +126,7 @@ def see_model(page: Page, link: str, trained: Sequence[Trained], picture: Pictur
 
 def see_version(page: Page, link: str, trained: Trained, picture: Picture = no_picture) -> None:
     """Read on a version's page why it is, or is not, the champion: the decision, its figures and conditions."""
-    page.goto(link)
+    _open(page, link)
     page.get_by_role("link", name="Model registry").click()
     page.get_by_role("link", name=trained.model, exact=True).click()
     page.get_by_role("link", name=f"Version {trained.version}", exact=True).click()
@@ -140,7 +140,7 @@ def see_version(page: Page, link: str, trained: Trained, picture: Picture = no_p
 
 def see_flow_run(page: Page, link: str, trained: Trained, picture: Picture = no_picture) -> None:
     """Open the link that `reprise ui` prints: a training's stages in time, its log, and what it left in Prefect and MLflow."""
-    page.goto(link)
+    _open(page, link)
     page.get_by_role("link", name=re.compile(rf"\d\d:\d\d:\d\d {trained.model} seed")).first.click()
     expect(page.get_by_text("Completed").first).to_be_visible()
     expect(page.get_by_text(re.compile(r"^registration done in [\d.]+ s$"))).to_be_visible()
@@ -161,7 +161,7 @@ def see_flow_run(page: Page, link: str, trained: Trained, picture: Picture = no_
 
 def see_schedule(page: Page, link: str, told: str, picture: Picture = no_picture) -> None:
     """Open the link that `reprise schedule` prints: the timetable in words, the next run, and what is run."""
-    page.goto(link)
+    _open(page, link)
     expect(page.get_by_text(told)).to_be_visible()
     expect(page.get_by_text("Next Run")).to_be_visible()
     expect(page.get_by_text(re.compile(r"Scheduled for\s+\d{4}/\d\d/\d\d")).first).to_be_visible()
@@ -171,7 +171,7 @@ def see_schedule(page: Page, link: str, told: str, picture: Picture = no_picture
 
 def start_training(page: Page, link: str, epochs: int, picture: Picture = no_picture) -> None:
     """Fill in the deployment's form, start a training by it, and see it end with its outcome."""
-    page.goto(link)
+    _open(page, link)
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_role("link", name="Custom run").click()
     expect(page.get_by_text("All that the training depends on.")).to_be_visible()
@@ -187,12 +187,18 @@ def start_training(page: Page, link: str, epochs: int, picture: Picture = no_pic
 
 def see_started_training(page: Page, link: str, model: str, picture: Picture = no_picture) -> None:
     """See among the deployment's runs that the one from the form has ended well, and with what outcome."""
-    page.goto(link)
+    _open(page, link)
     expect(page.get_by_text("Completed").first).to_be_visible(timeout=TRAINING_MILLISECONDS)
     page.get_by_role("link", name=re.compile(f"{model} retraining$")).first.click()
     _prefect_tab(page, "Details").click()
     expect(page.get_by_text(re.compile(rf"{model} version \d+: test accuracy"))).to_be_visible()
     picture(page, "prefect-outcome")
+
+
+def _open(page: Page, address: str) -> None:
+    """Open an address as in a new tab: from one of MLflow's pages to another, the browser would load nothing."""
+    page.goto("about:blank")
+    page.goto(address)
 
 
 def _row(page: Page, trained: Trained) -> Locator:
