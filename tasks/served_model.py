@@ -9,6 +9,8 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
+from functools import cached_property
+from itertools import pairwise
 from pathlib import Path
 from typing import Any, Literal, NamedTuple
 
@@ -138,17 +140,18 @@ class NgramModel:
         """The length of the longest n-grams, in words."""
         return len(self.ends)
 
-    def find(self, ids: Ids, lengths: npt.NDArray[Any]) -> npt.NDArray[np.int64]:
-        """Return the number of the n-gram of each length that ends at each word, (ids, longest) int64, or -1."""
-        found = np.full((len(ids), self.longest), -1, np.int64)
-        start = 0
-        for column, end in enumerate(self.ends):
+    def find(self, ids: Ids, lengths: npt.NDArray[Any]) -> npt.NDArray[np.int32]:
+        """Return the number of the n-gram of each length that ends at each word, (ids, longest) int32, or -1."""
+        found = np.full((len(ids), self.longest), -1, np.int32)
+        for column, (start, end) in enumerate(pairwise([0, *self.ends])):
             keys = self.keys[start:end]
             if len(keys):
                 wanted = ngram_keys(ids, lengths, column + 1)
+                # In rising order, for neighbours are then found in memory that is at hand: of many words in half the time.
+                order = np.argsort(wanted)
+                wanted = wanted[order]
                 places = np.minimum(np.searchsorted(keys, wanted), len(keys) - 1)
-                found[:, column] = np.where(keys[places] == wanted, start + places, -1)
-            start = end
+                found[order, column] = np.where(keys[places] == wanted, start + places, -1)
         return found
 
     def measure(self, ids: Ids, lengths: npt.NDArray[Any]) -> NgramFigures:
@@ -176,7 +179,7 @@ class NgramModel:
 
 
 def present_ngrams(
-    found: npt.NDArray[np.int64], lengths: npt.NDArray[Any]
+    found: npt.NDArray[np.int32], lengths: npt.NDArray[Any]
 ) -> tuple[npt.NDArray[np.int64], npt.NDArray[np.int64]]:
     """Return the rows and the n-grams, (pairs,) int64 each, such that an n-gram stands in a row, each pair once and in order.
 
@@ -184,11 +187,12 @@ def present_ngrams(
         found: what `NgramModel.find` returns, (ids, longest).
         lengths: (rows,) integer, the number of ids of each row.
     """
-    rows = np.repeat(np.arange(len(lengths)), lengths)
     known = found >= 0
-    span = found.max(initial=0) + 1
-    pairs = np.unique(np.repeat(rows, known.sum(axis=1)) * span + found[known])
-    return pairs // span, pairs % span
+    rows = np.repeat(np.repeat(np.arange(len(lengths)), lengths), known.sum(axis=1))
+    # Not np.unique: without the sort it hashes, which takes twenty times as long.
+    pairs = np.sort(rows << 32 | found[known])
+    pairs = pairs[np.diff(pairs, prepend=-1) != 0]
+    return pairs >> 32, pairs & 0xFFFFFFFF
 
 
 @dataclass(frozen=True)
@@ -208,13 +212,17 @@ class TextEncoder:
         """Forget the words that have no id."""
         object.__setattr__(self, "words", tuple(self.words[: self.vocabulary_size - FIRST_WORD_ID]))
 
+    @cached_property
+    def _vocabulary(self) -> pa.StringArray:
+        return pa.array(self.words, pa.string())
+
     def encode(self, texts: pa.Array) -> tuple[Ids, Lengths]:
         """Return the ids of all texts one after the other, (ids,) uint16, and their numbers, (rows,) int32.
 
         Each text begins with the start marker, so no row is empty.
         """
         words, lengths = tokenize(texts)
-        ranks = pc.index_in(words, value_set=pa.array(self.words, pa.string()))
+        ranks = pc.index_in(words, value_set=self._vocabulary)
         word_ids = pc.fill_null(pc.add(ranks, FIRST_WORD_ID), UNKNOWN_ID).to_numpy().astype(np.uint16)
         starts = np.cumsum(lengths, dtype=np.int64) - lengths
         return np.insert(word_ids, starts, START_ID), lengths + np.int32(1)

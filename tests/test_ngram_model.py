@@ -9,7 +9,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from tasks.errors import DataError
-from tasks.ngram_model import FOLDS, MIN_TEXTS, SMOOTHING, fit_ngrams
+from tasks.ngram_model import FOLDS, MIN_TEXTS, SMOOTHING, count_ngrams, fit_ngrams, measure_across_folds
 from tasks.served_model import NgramModel, ngram_keys
 
 GOOD, BAD, FILM, NOT, VERY, UNKNOWN, START = 4, 5, 6, 7, 8, 2, 1
@@ -21,8 +21,13 @@ def flatten(texts):
     return np.array([word for text in texts for word in text], np.uint16), np.array([len(text) for text in texts], np.int32)
 
 
-def fit(times=10, longest=2):
-    return fit_ngrams(*flatten(TEXTS * times), np.array(LABELS * times), longest=longest)
+def fit(texts=TEXTS * 10, labels=LABELS * 10, longest=2):
+    return fit_ngrams(count_ngrams(*flatten(texts), longest=longest), np.array(labels))
+
+
+def measure_across(texts, labels):
+    ids, lengths = flatten(texts)
+    return measure_across_folds(count_ngrams(ids, lengths, longest=2), lengths, labels)
 
 
 def ngrams_of(text, longest):
@@ -48,8 +53,29 @@ def test_a_key_is_that_of_the_same_words_alone(texts):
                 assert next(keys) == expected
 
 
+@given(
+    texts=st.lists(st.lists(st.sampled_from([START, UNKNOWN, GOOD, BAD, FILM]), min_size=1), min_size=1),
+    longest=st.integers(1, 3),
+)
+def test_what_is_counted_is_which_text_has_which_ngram_of_two_texts(texts, longest):
+    often = Counter(ngram for text in texts for ngram in present(text, longest))
+    kept = sorted((len(ngram), ngram) for ngram, count in often.items() if count >= MIN_TEXTS)
+    if not kept:
+        with pytest.raises(DataError, match="no word of the vocabulary"):
+            count_ngrams(*flatten(texts), longest=longest)
+        return
+    counted = count_ngrams(*flatten(texts), longest=longest)
+    assert counted.ends.tolist() == [sum(length <= n for length, _ in kept) for n in range(1, longest + 1)]
+    assert counted.keys.tolist() == [sum(word << 16 * back for back, word in enumerate(reversed(words))) for _, words in kept]
+    expected = [[words in present(text, longest) for _, words in kept] for text in texts]
+    np.testing.assert_array_equal(counted.presence.toarray(), expected)
+    zeros = np.zeros(len(kept), np.float32)
+    model = NgramModel(counted.keys, counted.ends, zeros, zeros, np.zeros((), np.float32))
+    np.testing.assert_array_equal(model.find(*flatten(texts)), counted.found)
+
+
 def test_log_ratios_are_those_of_texts_that_have_an_ngram_with_each_label():
-    model = fit().model
+    model = fit()
     counts = {label: Counter() for label in (0, 1)}
     for text, label in zip(TEXTS * 10, LABELS * 10, strict=True):
         counts[label].update(present(text, 2))
@@ -71,12 +97,12 @@ def test_pairs_tell_what_no_word_does():
     """Each word stands in as many texts of either label; only its neighbour tells which."""
     words, pairs = fit(longest=1), fit(longest=2)
     for fitted, told in ((words, False), (pairs, True)):
-        logits = fitted.model.measure(*flatten(TEXTS)).logits
+        logits = fitted.measure(*flatten(TEXTS)).logits
         assert ((logits > 0) == np.array(LABELS)).all() == told
 
 
 def test_an_ngram_counts_once_a_text_however_often_it_stands_there():
-    model = fit_ngrams(*flatten([[START, GOOD], [START, BAD]] * 10), np.array([1, 0] * 10), longest=1).model
+    model = fit([[START, GOOD], [START, BAD]] * 10, [1, 0] * 10, longest=1)
     none, once, thrice = (model.measure(*flatten([[START, *[GOOD] * times]])).logits for times in (0, 1, 3))
     assert none < once == thrice
 
@@ -84,17 +110,17 @@ def test_an_ngram_counts_once_a_text_however_often_it_stands_there():
 def test_an_ngram_of_one_text_alone_is_none():
     assert MIN_TEXTS == 2
     texts = [*TEXTS * 10, [START, 9], [START, 10], [START, 10]]
-    model = fit_ngrams(*flatten(texts), np.array([*LABELS * 10, 1, 1, 0]), longest=1).model
+    model = fit(texts, [*LABELS * 10, 1, 1, 0], longest=1)
     assert model.keys.tolist() == [GOOD, BAD, FILM, NOT, VERY, 10]
 
 
 def test_what_a_text_is_told_in_training_does_not_depend_on_its_own_label():
     texts = TEXTS * 10
     labels = np.array(LABELS * 10)
-    before = fit_ngrams(*flatten(texts), labels, longest=2).figures
+    before = measure_across(texts, labels)
     turned = labels.copy()
     turned[0] = 1 - turned[0]
-    after = fit_ngrams(*flatten(texts), turned, longest=2).figures
+    after = measure_across(texts, turned)
     first = slice(0, len(texts[0]))
     np.testing.assert_array_equal(before.log_ratios[first], after.log_ratios[first])
     assert before.logits[0] == after.logits[0]
@@ -104,7 +130,7 @@ def test_what_a_text_is_told_in_training_does_not_depend_on_its_own_label():
 @settings(max_examples=25, deadline=None)
 @given(order=st.permutations(range(4)), batch=st.integers(1, 4))
 def test_what_is_said_of_a_text_does_not_depend_on_its_company(order, batch):
-    model = fit().model
+    model = fit()
     whole = [model.measure(*flatten([text])) for text in TEXTS]
     for start in range(0, 4, batch):
         chosen = order[start : start + batch]
@@ -114,7 +140,7 @@ def test_what_is_said_of_a_text_does_not_depend_on_its_company(order, batch):
 
 
 def test_a_model_reads_back_as_itself(tmp_path):
-    model = fit().model
+    model = fit()
     model.save(tmp_path / "ngrams.npz")
     again = NgramModel.load(tmp_path / "ngrams.npz")
     for name in NgramModel.__dataclass_fields__:
@@ -125,7 +151,7 @@ def test_a_model_reads_back_as_itself(tmp_path):
 
 def test_the_same_texts_give_the_same_file(tmp_path):
     for name in ("first", "second"):
-        fit().model.save(tmp_path / f"{name}.npz")
+        fit().save(tmp_path / f"{name}.npz")
     assert (tmp_path / "first.npz").read_bytes() == (tmp_path / "second.npz").read_bytes()
 
 
@@ -138,4 +164,4 @@ def test_the_same_texts_give_the_same_file(tmp_path):
 )
 def test_texts_that_teach_nothing_are_refused(texts, labels, message):
     with pytest.raises(DataError, match=message):
-        fit_ngrams(*flatten(texts), np.array(labels), longest=2)
+        fit(texts, labels)

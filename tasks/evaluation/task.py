@@ -26,10 +26,10 @@ def choose_gate_rows(folder: Path, reviews: Reviews, report: ValidationReport, a
     return GateRows(path=str(folder), sha256=sha256, rows=rows, audit_rows=audit_rows)
 
 
-@cached_stage(
-    "baseline",
-    uses=(*(TASKS / name for name in ("ngrams.py", "parquet_batches.py", "text_digests.py", "served_model.py")),),
-)
+BASELINE_USES = ("ngram_model.py", "padding/vocabulary.py", "parquet_batches.py", "served_model.py", "text_digests.py")
+
+
+@cached_stage("baseline", uses=tuple(TASKS / name for name in BASELINE_USES))
 def fit_baseline(folder: Path, reviews: Reviews, gate_rows: GateRows) -> Baseline:
     """Fit a linear model of words and word pairs on the train split, and score the gate rows with it.
 
@@ -43,8 +43,8 @@ def fit_baseline(folder: Path, reviews: Reviews, gate_rows: GateRows) -> Baselin
 
     texts = reviews.file("reviews.parquet")
     train = read_train_reviews(texts)
-    if train.lengths.size < train.available:
-        logger.info("the linear model learns from %d of %d train reviews", train.lengths.size, train.available)
+    if len(train.labels) < train.available:
+        logger.info("the linear model learns from %d of %d train reviews", len(train.labels), train.available)
     model = fit_linear_model(train)
     gate = pq.read_table(gate_rows.file("gate.parquet"), columns=["row", "label"])
     rows = gate["row"].to_numpy()
@@ -55,8 +55,8 @@ def fit_baseline(folder: Path, reviews: Reviews, gate_rows: GateRows) -> Baselin
         sha256=sha256_of_file(folder / "predictions.parquet"),
         rows=len(predictions),
         train_rows=train.available,
-        learnt_rows=train.lengths.size,
-        ngrams=len(model.numbers),
+        learnt_rows=len(train.labels),
+        ngrams=len(model.ngrams.keys),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 import pyarrow as pa
 
-from tasks.ngram_model import fit_ngrams
+from tasks.ngram_model import count_ngrams, fit_ngrams, measure_across_folds
 from tasks.padding.arrays import BATCH_ROWS, SPLITS, open_array
 from tasks.parquet_batches import iterate_batches, open_parquet
 from tasks.served_model import Ids, Lengths, NgramFigures, TextEncoder
@@ -32,7 +32,8 @@ def write_ngram_arrays(reviews_path: Path, encoder: TextEncoder, longest: int, f
     """
     rows = {split: np.load(folder / f"rows_{split}.npy") for split in SPLITS}
     ids, lengths, labels = map(np.concatenate, zip(*_read_rows(reviews_path, encoder, rows["train"]), strict=True))
-    model, told = fit_ngrams(ids, lengths, labels, longest=longest)
+    counted = count_ngrams(ids, lengths, longest=longest)
+    model, told = fit_ngrams(counted, labels), measure_across_folds(counted, lengths, labels)
     model.save(folder / "ngrams.npz")
     with ExitStack() as files:
         for split in SPLITS:

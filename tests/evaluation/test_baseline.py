@@ -16,6 +16,7 @@ from tasks.evaluation.baseline import fit_linear_model, read_train_reviews, scor
 from tasks.evaluation.gate_rows import write_gate_rows
 from tasks.evaluation.task import fit_baseline
 from tasks.handles import GateRows, Reviews
+from tasks.ngram_model import INVERSE_REGULARIZATION
 from tasks.served_model import tokenize
 from tasks.workspace import sha256_of_file
 
@@ -30,11 +31,9 @@ def write(tmp_path):
     return write
 
 
-def words_of(reviews):
-    """The words of each review, as one text, with its label."""
-    words = iter(reviews.words.to_pylist())
-    texts = [" ".join(next(words) for _ in range(length)) for length in reviews.lengths]
-    return list(zip(texts, reviews.labels.tolist(), strict=True))
+def pairs_of(reviews):
+    """The text of each review, with its label."""
+    return list(zip(reviews.texts.to_pylist(), reviews.labels.tolist(), strict=True))
 
 
 @pytest.fixture
@@ -69,7 +68,7 @@ def test_the_stage_scores_the_gate_rows_alone_as_scikit_learn_does(slice_stage):
     assert (found.rows, found.train_rows, found.learnt_rows, found.ngrams) == (len(gate), 600, 600, features.shape[1])
     positive, negative = (1 + features[labels == label].sum(axis=0).A1 for label in (1, 0))
     ratios = np.log(positive / positive.sum() / (negative / negative.sum()))
-    regression = LogisticRegression(solver="liblinear", dual=True, max_iter=1000, random_state=0)
+    regression = LogisticRegression(C=INVERSE_REGULARIZATION, solver="liblinear", dual=True, max_iter=1000, random_state=0)
     regression.fit(features.multiply(ratios).tocsr(), labels)
     expected = regression.predict_proba(counter.transform(table["text"][gate["row"]]).multiply(ratios).tocsr())[:, 1]
     np.testing.assert_allclose(predictions["probability"], expected, atol=1e-4)  # columns in another order round otherwise
@@ -84,18 +83,18 @@ def test_of_too_many_words_those_of_a_half_or_a_quarter_of_the_texts_are_learnt_
     texts = [" ".join(f"w{number}" for number in range(row, row + 10)) for row in range(1000)]
     labels, splits = np.arange(1000) % 2, ["train"] * 900 + ["test"] * 100
     everything = read_train_reviews(write(texts, labels, splits))
-    assert words_of(everything) == list(zip(texts[:900], labels[:900].tolist(), strict=True))
+    assert pairs_of(everything) == list(zip(texts[:900], labels[:900].tolist(), strict=True))
     assert everything.available == 900
 
     drawn = {}
     for most in (5000, 2500, 1200):
         found = read_train_reviews(write(texts, labels, splits), most)
-        assert most / 4 < len(found.words) <= most
+        assert most / 4 < 10 * len(found.texts) <= most
         assert found.available == 900
-        drawn[most] = set(words_of(found))
+        drawn[most] = set(pairs_of(found))
         backwards = read_train_reviews(write(texts[::-1], labels[::-1], splits[::-1]), most)
-        assert set(words_of(backwards)) == drawn[most]
-    assert drawn[1200] < drawn[2500] < drawn[5000] < set(words_of(everything))
+        assert set(pairs_of(backwards)) == drawn[most]
+    assert drawn[1200] < drawn[2500] < drawn[5000] < set(pairs_of(everything))
 
 
 def test_rows_are_scored_by_their_text_alone(write, monkeypatch):
@@ -110,15 +109,15 @@ def test_rows_are_scored_by_their_text_alone(write, monkeypatch):
     np.testing.assert_array_equal(score_rows(model, path, rows), found)
     np.testing.assert_array_equal(model.probabilities(pa.array([texts[row] for row in rows])), found)
     unknown = model.probabilities(pa.array(["never seen", ""]))
-    assert unknown[0] == unknown[1] == pytest.approx(1 / (1 + np.exp(-model.intercept)))
+    assert unknown[0] == unknown[1] == pytest.approx(1 / (1 + np.exp(-model.ngrams.intercept)))
 
 
 @pytest.mark.parametrize(
     ("texts", "labels", "told"),
     [
         (["good", "good"], [1, 1], "2 train reviews are not of two classes"),
-        (["good", "bad"], [1, 0], "no word stands in 2 of 2 train reviews"),
-        (["!", "?"], [1, 0], "no word stands in 2 of 2 train reviews"),
+        (["good", "bad"], [1, 0], "no word of the vocabulary stands in 2 of 2 train reviews"),
+        (["!", "?"], [1, 0], "no word of the vocabulary stands in 2 of 2 train reviews"),
     ],
 )
 def test_reviews_that_nothing_can_be_learnt_from_are_refused(write, texts, labels, told):
