@@ -1,5 +1,6 @@
 """Fitting a model of n-grams: what each tells of the labels, and a linear model of them all."""
 
+from threading import Lock
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -20,6 +21,9 @@ INVERSE_REGULARIZATION = 0.3
 FOLDS = 5
 
 Labels = npt.NDArray[np.integer[Any]]
+
+_one_at_a_time = Lock()
+"""liblinear draws from one generator for the whole process: of two fits side by side, neither would repeat."""
 
 
 class CountedNgrams(NamedTuple):
@@ -136,5 +140,6 @@ def _fit(presence: csr_array, labels: Labels) -> tuple[npt.NDArray[np.float32], 
     log_ratios[positive + negative < MIN_TEXTS] = 0.0
     # liblinear's dual coordinate descent: several times as fast here as L-BFGS. A seed, for it visits texts in random order.
     regression = LogisticRegression(C=INVERSE_REGULARIZATION, solver="liblinear", dual=True, max_iter=1000, random_state=0)
-    regression.fit(csr_array((log_ratios[presence.indices], presence.indices, presence.indptr), presence.shape), labels)
+    with _one_at_a_time:
+        regression.fit(csr_array((log_ratios[presence.indices], presence.indices, presence.indptr), presence.shape), labels)
     return log_ratios.astype(np.float32), log_ratios * regression.coef_[0], float(regression.intercept_[0])

@@ -2,6 +2,7 @@
 
 import math
 from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 
 import numpy as np
 import pytest
@@ -153,6 +154,17 @@ def test_the_same_texts_give_the_same_file(tmp_path):
     for name in ("first", "second"):
         fit().save(tmp_path / f"{name}.npz")
     assert (tmp_path / "first.npz").read_bytes() == (tmp_path / "second.npz").read_bytes()
+
+
+def test_fits_side_by_side_repeat(tmp_path):
+    """On texts enough for the solver to be interrupted: it draws the order of texts as it goes."""
+    rng = np.random.default_rng(0)
+    texts, labels = rng.integers(GOOD, 2000, (400, 60)).astype(np.uint16).tolist(), rng.integers(0, 2, 400)
+    counted = count_ngrams(*flatten(texts), longest=2)
+    alone = fit_ngrams(counted, labels).weights
+    with ThreadPoolExecutor(4) as pool:
+        for beside in pool.map(lambda _: fit_ngrams(counted, labels).weights, range(8)):
+            np.testing.assert_array_equal(beside, alone)
 
 
 @pytest.mark.parametrize(
