@@ -1,7 +1,7 @@
 """The model server's endpoints."""
 
 import asyncio
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version as package_version
 from pathlib import Path
@@ -9,6 +9,7 @@ from typing import Annotated, Any, TypeVar
 
 from fastapi import Depends, FastAPI, HTTPException, Request, Response
 from fastapi.responses import FileResponse, JSONResponse
+from fastapi.routing import APIRoute
 from fastapi.security import HTTPBearer
 from fastapi.staticfiles import StaticFiles
 from pydantic import BaseModel
@@ -52,10 +53,29 @@ Question = TypeVar("Question", bound=Asked)
 class Server:
     """One model server: what its endpoints share."""
 
-    def __init__(self, config: ServingConfig, follower: Follower, batcher: Batcher, metrics: Metrics) -> None:
-        """Take the parts, none of which has begun."""
-        self.config, self.follower, self.batcher, self.metrics = config, follower, batcher, metrics
+    def __init__(
+        self, config: ServingConfig, token: str | None, follower: Follower, batcher: Batcher, metrics: Metrics
+    ) -> None:
+        """Take the parts, none of which has begun.
+
+        Args:
+            config: limits.
+            token: what /predict, /explain, /version and /metrics ask for; None for nothing.
+            follower: has the version that is served.
+            batcher: scores.
+            metrics: counts.
+        """
+        self.config, self.token, self.follower, self.batcher, self.metrics = config, token, follower, batcher, metrics
         self._held = 0
+
+    def require_token(self, request: Request) -> None:
+        """Refuse a request that does not have the token.
+
+        Raises:
+            HTTPException: 401.
+        """
+        if self.token is not None and not has_token(request.headers.get("authorization"), self.token):
+            raise HTTPException(401, "this needs the server's token: Authorization: Bearer ...", {"WWW-Authenticate": "Bearer"})
 
     @asynccontextmanager
     async def asked(self, request: Request, kind: type[Question]) -> AsyncIterator[Question]:
@@ -63,8 +83,9 @@ class Server:
 
         Raises:
             Malformed: it asks nothing that can be answered.
-            HTTPException: 408, 413, 415 or 503.
+            HTTPException: 401, 408, 413, 415 or 503.
         """
+        self.require_token(request)
         if request.headers.get("content-type", "").partition(";")[0].strip().lower() != "application/json":
             raise HTTPException(415, "the body must be JSON: Content-Type: application/json")
         body = bytearray()
@@ -102,12 +123,22 @@ def _busy(detail: str) -> HTTPException:
     return HTTPException(503, detail, {"Retry-After": RETRY_SECONDS})
 
 
-def build_app(server: Server, token: str | None, lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> Exchange:
+class _Plain(APIRoute):
+    """A route whose endpoint takes the request as it is, and answers itself: what FastAPI would do around it costs as much.
+
+    Its dependencies are in the interface's description alone: `Server.asked` asks for the token.
+    """
+
+    def get_route_handler(self) -> Callable[[Request], Coroutine[Any, Any, Response]]:
+        handler: Callable[[Request], Coroutine[Any, Any, Response]] = self.endpoint
+        return handler
+
+
+def build_app(server: Server, lifespan: Callable[[FastAPI], AbstractAsyncContextManager[None]]) -> Exchange:
     """Return the application.
 
     Args:
         server: what the endpoints share.
-        token: what /predict, /explain, /version and /metrics ask for; None for nothing.
         lifespan: entered when the server begins to answer, and left when the last request is answered.
     """
     app = FastAPI(
@@ -122,15 +153,13 @@ def build_app(server: Server, token: str | None, lifespan: Callable[[FastAPI], A
     bearer = HTTPBearer(auto_error=False, description="The token that the server was started with.")
 
     async def require_token(request: Request, _: Annotated[Any, Depends(bearer)]) -> None:
-        if token is not None and not has_token(request.headers.get("authorization"), token):
-            raise HTTPException(401, "this needs the server's token: Authorization: Bearer ...", {"WWW-Authenticate": "Bearer"})
+        server.require_token(request)
 
     guarded: dict[str, Any] = {"responses": _problems(503)}
-    if token is not None:
+    if server.token is not None:
         guarded = {"dependencies": [Depends(require_token)], "responses": _problems(401, 503)}
     asking = {**guarded, "responses": {**guarded["responses"], **_problems(408, 413, 415, 500), 422: {"model": Faults}}}
 
-    @app.post("/predict", response_model=Predictions, openapi_extra=_body(Texts), tags=["scoring"], **asking)
     async def predict(request: Request) -> Response:
         """Score 1 to 256 texts."""
         async with server.asked(request, Texts) as asked:
@@ -139,7 +168,6 @@ def build_app(server: Server, token: str | None, lifespan: Callable[[FastAPI], A
         told = _tell_version(request, scored)
         return _json(Predictions(**told, predictions=[_scored_text(one) for one in scored.predictions]))
 
-    @app.post("/explain", response_model=Explanation, openapi_extra=_body(OneText), tags=["scoring"], **asking)
     async def explain(request: Request) -> Response:
         """Score a text, and tell what each of its words adds to its probability: the difference that leaving it out makes."""
         async with server.asked(request, OneText) as asked:
@@ -159,10 +187,25 @@ def build_app(server: Server, token: str | None, lifespan: Callable[[FastAPI], A
             )
         )
 
+    for path, endpoint, question, answer in (
+        ("/predict", predict, Texts, Predictions),
+        ("/explain", explain, OneText, Explanation),
+    ):
+        app.router.add_api_route(
+            path,
+            endpoint,
+            methods=["POST"],
+            response_model=answer,
+            openapi_extra=_body(question),
+            tags=["scoring"],
+            route_class_override=_Plain,
+            **asking,
+        )
+
     @app.get("/health", tags=["state"])
     async def health() -> Health:
         """Tell that the process answers."""
-        return Health(alive=True, token=token is not None)
+        return Health(alive=True, token=server.token is not None)
 
     @app.get("/ready", tags=["state"], responses=_problems(503))
     async def ready() -> Ready:

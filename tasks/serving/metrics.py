@@ -30,6 +30,7 @@ class Metrics:
         self._seconds = Histogram(
             "reprise_request_seconds", "From a request to its answer", ["path"], buckets=SECONDS, registry=registry
         )
+        self._of_request: dict[tuple[str, int], tuple[Counter, Histogram]] = {}
         self._texts = Counter("reprise_texts", "Texts that were scored, those of explanations included", registry=registry)
         self._batches = Histogram("reprise_batch_texts", "Texts of a batch", buckets=SIZES, registry=registry)
         self._batch_requests = Histogram("reprise_batch_requests", "Requests of a batch", buckets=SIZES, registry=registry)
@@ -50,8 +51,11 @@ class Metrics:
 
     def tell_request(self, path: str, status: int, seconds: float) -> None:
         """Count a request; `path` is one of the server's own, or a word for all others."""
-        self._requests.labels(path, status).inc()
-        self._seconds.labels(path).observe(seconds)
+        if (path, status) not in self._of_request:  # to look its series up costs more than to count it
+            self._of_request[path, status] = self._requests.labels(path, status), self._seconds.labels(path)
+        requests, durations = self._of_request[path, status]
+        requests.inc()
+        durations.observe(seconds)
 
     def tell_batch(self, requests: int, texts: int, seconds: float) -> None:
         """Count a batch."""

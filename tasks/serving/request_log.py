@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, TextIO
 
 logger = logging.getLogger("reprise.requests")
+_write_json = json.JSONEncoder(ensure_ascii=False).encode
 
 
 class JsonLines(logging.Formatter):
@@ -23,7 +24,7 @@ class JsonLines(logging.Formatter):
         }
         if record.exc_info and record.exc_info[1] is not None:
             line["error"] = describe(record.exc_info[1])
-        return json.dumps(line, ensure_ascii=False)
+        return _write_json(line)
 
 
 def describe(error: BaseException) -> str:
@@ -47,4 +48,8 @@ def write_log(stream: TextIO) -> None:
 
 def log_request(fields: Mapping[str, Any]) -> None:
     """Log a request that was answered."""
-    logger.info("request", extra={"fields": fields})
+    if logger.isEnabledFor(logging.INFO):
+        # Not by `info`, which would look for the calling line each time.
+        record = logging.LogRecord(logger.name, logging.INFO, "", 0, "request", None, None)
+        record.fields = fields
+        logger.handle(record)

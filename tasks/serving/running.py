@@ -31,9 +31,8 @@ def listen(host: str, port: int) -> socket.socket:
         family = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0][0]
         return socket.create_server((host, port), family=family, backlog=BACKLOG)
     except OSError as error:
-        raise InputError(
-            f"cannot listen on {host}, port {port}: {error.strerror}: choose others by --host and --port"
-        ) from error
+        reason = (error.strerror or str(error)).partition(" (")[0]  # without what was attempted, which is told here, too
+        raise InputError(f"cannot listen on {host}, port {port}: {reason}: choose others by --host and --port") from error
 
 
 class ModelServer:
@@ -66,7 +65,7 @@ class ModelServer:
         self._tell_ready = tell_ready
         self._failures: list[Exception] = []
         self.ended = False
-        app = build_app(Server(config, self._follower, self._batcher, metrics), token, self._living)
+        app = build_app(Server(config, token, self._follower, self._batcher, metrics), self._living)
         self._uvicorn = uvicorn.Server(
             uvicorn.Config(
                 app,
