@@ -161,6 +161,16 @@ def test_a_text_of_many_words_is_not_explained(guarded):
     assert answer.json()["detail"][0]["msg"] == "6 words: at most 5 are explained"
 
 
+def test_a_text_whose_repetitions_would_be_too_long_is_not_explained(server, champion):
+    text = "word " * 400 + "." * 8400
+    answer = server.client.post("/explain", json={"text": text + "." * 100})
+    assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", "text"])
+    told = "10,500 characters, once whole and once without each word: 4,210,500, of at most 4,194,304"
+    assert answer.json()["detail"][0]["msg"] == told
+    words = server.client.post("/explain", json={"text": text}).json()["words"]
+    assert len(words) == 400
+
+
 # Under load
 
 
