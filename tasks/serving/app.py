@@ -94,7 +94,7 @@ class Server:
 
     def _require_small(self, size: int) -> None:
         if size > self.config.body_bytes:
-            raise HTTPException(413, f"the body has more than {self.config.body_bytes:,} bytes", {"Connection": "close"})
+            raise HTTPException(413, f"the body has more than {self.config.body_bytes:,} bytes")
         if self._held > HELD_BYTES:
             raise _busy("too many bytes wait already: come again")
 
