@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Callable, Coroutine
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from importlib.metadata import version as package_version
+from itertools import chain
 from pathlib import Path
 from typing import Annotated, Any, TypeVar
 
@@ -17,7 +18,7 @@ from starlette.requests import ClientDisconnect
 
 from configs.serving import ServingConfig
 from tasks.serving.attribution import attribute, find_words, leave_out
-from tasks.serving.batching import Batcher, QueueFull, Scored
+from tasks.serving.batching import BATCH_CHARACTERS, Batcher, QueueFull, Scored
 from tasks.serving.bearer import has_token
 from tasks.serving.exchange import Exchange
 from tasks.serving.following import Follower, NotReady
@@ -114,7 +115,7 @@ class Server:
 
     def _require_small(self, size: int) -> None:
         if size > self.config.body_bytes:
-            raise HTTPException(413, f"the body has more than {self.config.body_bytes:,} bytes", {"Connection": "close"})
+            raise HTTPException(413, f"the body has more than {self.config.body_bytes:,} bytes")
         if self._held > HELD_BYTES:
             raise _busy("too many bytes wait already: come again")
 
@@ -171,19 +172,16 @@ def build_app(server: Server, lifespan: Callable[[FastAPI], AbstractAsyncContext
     async def explain(request: Request) -> Response:
         """Score a text, and tell what each of its words adds to its probability: the difference that leaving it out makes."""
         async with server.asked(request, OneText) as asked:
-            words = find_words(asked.text)
-            most = server.config.explained_words
-            if len(words) > most:
-                told = f"{len(words):,} words: at most {most:,} are explained"
-                raise Malformed([Fault(loc=["body", "text"], msg=told, type="too_many_words")])
+            text, words = asked.text, find_words(asked.text)
+            _require_explainable(text, len(words), server.config.explained_words)
             request.scope["told"]["texts"] = len(words) + 1
-            scored = await server.batcher.score([asked.text, *leave_out(asked.text, words)])
+            scored = await server.batcher.score_in_pieces(lambda: chain([text], leave_out(text, words)))
         whole, *without = scored.predictions
         return _json(
             Explanation(
                 **_tell_version(request, scored),
                 **_scored_text(whole).model_dump(),
-                words=attribute(asked.text, words, scored.loaded.known_words, whole, without),
+                words=attribute(text, words, scored.loaded.known_words, whole, without),
             )
         )
 
@@ -261,6 +259,20 @@ def build_app(server: Server, lifespan: Callable[[FastAPI], AbstractAsyncContext
 
     paths = frozenset(route.path for route in app.routes if hasattr(route, "path"))
     return Exchange(app, paths=paths, tell_request=server.metrics.tell_request)
+
+
+def _require_explainable(text: str, words: int, most: int) -> None:
+    """Refuse a text that would be scored without too many words, or whose repetitions would be too long together."""
+    characters = len(text) * (words + 1)
+    if words > most:
+        raise Malformed(
+            [Fault(loc=["body", "text"], msg=f"{words:,} words: at most {most:,} are explained", type="too_many_words")]
+        )
+    if characters > BATCH_CHARACTERS:
+        told = (
+            f"{len(text):,} characters, once whole and once without each word: {characters:,}, of at most {BATCH_CHARACTERS:,}"
+        )
+        raise Malformed([Fault(loc=["body", "text"], msg=told, type="too_long_to_explain")])
 
 
 def _tell_version(request: Request, scored: Scored) -> dict[str, str]:

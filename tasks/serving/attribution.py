@@ -1,7 +1,7 @@
 """What each word of a text adds to its probability: the difference that leaving it out makes."""
 
 import re
-from collections.abc import Sequence, Set
+from collections.abc import Iterator, Sequence, Set
 from typing import NamedTuple
 
 import pyarrow as pa
@@ -26,9 +26,9 @@ def find_words(text: str) -> list[Span]:
     return [Span(*found.span()) for found in _WORD.finditer(text)]
 
 
-def leave_out(text: str, words: Sequence[Span]) -> list[str]:
-    """Return the text without each of the words in turn."""
-    return [text[: word.start] + text[word.end :] for word in words]
+def leave_out(text: str, words: Sequence[Span]) -> Iterator[str]:
+    """Yield the text without each of the words in turn."""
+    return (text[: word.start] + text[word.end :] for word in words)
 
 
 def attribute(

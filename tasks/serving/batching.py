@@ -4,7 +4,8 @@ import asyncio
 import logging
 import time
 from collections import deque
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from itertools import islice
 from threading import Condition, Thread
 from typing import NamedTuple
 
@@ -95,6 +96,25 @@ class Batcher:
             self._texts += len(texts)
             self._changed.notify()
         return await answer
+
+    async def score_in_pieces(self, read: Callable[[], Iterator[str]]) -> Scored:
+        """Return the same of many texts, a batch's size at a time, so that other requests come in between; all by one version.
+
+        Args:
+            read: gives the texts, one at least; is called anew where another version is served before the last piece is scored.
+
+        Raises:
+            QueueFull: too many wait already.
+            Exception: whatever the scoring of these texts raises.
+        """
+        texts = read()
+        whole = await self.score(list(islice(texts, self._batch_texts)))
+        while piece := list(islice(texts, self._batch_texts)):
+            scored = await self.score(piece)
+            if scored.loaded is not whole.loaded:
+                return await self.score_in_pieces(read)
+            whole = whole._replace(predictions=[*whole.predictions, *scored.predictions])
+        return whole
 
     def _run(self) -> None:
         while batch := self._take_batch():

@@ -23,6 +23,8 @@ SECURITY_HEADERS = {
 }
 REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 OTHER = "other"
+ENDING = frozenset({401, 408, 413, 415})
+"""Statuses after which the connection is closed: much of what was asked may still be to come, and nobody will read it."""
 _headers = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
 
 
@@ -55,6 +57,8 @@ class Exchange:
             if message["type"] == "http.response.start":
                 status = message["status"]
                 message["headers"] = [*message["headers"], *_headers, (b"x-request-id", request_id)]
+                if status in ENDING:
+                    message["headers"].append((b"connection", b"close"))
             await send(message)
 
         try:

@@ -15,6 +15,7 @@ from tasks.errors import InputError
 from tasks.registration.loaded_version import load_version, pin_followed
 from tasks.serving.app import Server, build_app
 from tasks.serving.batching import Batcher
+from tasks.serving.connection import CONNECTIONS, BoundedConnection
 from tasks.serving.following import Follower
 from tasks.serving.metrics import Metrics
 
@@ -70,7 +71,8 @@ class ModelServer:
             uvicorn.Config(
                 app,
                 loop="uvloop",
-                http="httptools",
+                http=type("Connection", (BoundedConnection,), {"head_seconds": config.request_seconds}),
+                limit_concurrency=CONNECTIONS,
                 ws="none",
                 lifespan="on",
                 log_config=None,

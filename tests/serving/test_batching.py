@@ -96,6 +96,36 @@ def test_a_request_larger_than_a_batch_is_not_cut():
     run(test)
 
 
+def test_others_come_between_the_pieces_of_many_texts():
+    async def test(scorer, batcher):
+        first = await scorer.hold(batcher)
+        many = asyncio.ensure_future(batcher.score_in_pieces(lambda: iter("a" * size for size in range(1, 11))))
+        await asyncio.sleep(0)
+        other = asyncio.ensure_future(batcher.score(["b"]))
+        await asyncio.sleep(0)
+        scorer.let.set()
+        assert [lengths(one) for one in await asyncio.gather(first, many, other)] == [[5], [*range(1, 11)], [1]]
+        assert list(map(len, scorer.batches)) == [1, 4, 1, 4, 2]
+
+    run(test)
+
+
+def test_the_pieces_of_many_texts_are_all_of_one_version():
+    async def test(scorer, batcher):
+        swaps = iter([2, 2])
+
+        def read():
+            yield from "abcd"
+            scorer.version = next(swaps)  # once the first piece is scored
+            yield from "efg"
+
+        scored = await batcher.score_in_pieces(read)
+        assert (scored.loaded, lengths(scored)) == (2, [1] * 7)
+        assert list(map(len, scorer.batches)) == [4, 3, 4, 3]
+
+    run(test)
+
+
 def test_long_texts_end_a_batch(monkeypatch):
     monkeypatch.setattr(batching, "BATCH_CHARACTERS", 10)
 

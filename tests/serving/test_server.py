@@ -13,6 +13,7 @@ import pytest
 from tasks.mlflow_store import connect
 from tasks.registration.scoring import score_texts
 from tasks.registration.versions import find_version
+from tasks.serving.connection import HEAD_BYTES
 from tasks.serving.following import Follower
 from tests.registration.small_model import NAME, TEXTS
 from tests.serving.conftest import NO_TLS, SECONDS, TOKEN, make_champion, running
@@ -93,7 +94,8 @@ def test_what_is_wrong_is_told_by_field_and_not_repeated(server):
 @pytest.mark.parametrize("kind", [None, "text/plain", "application/x-www-form-urlencoded"])
 def test_only_json_is_read(server, kind):
     headers = {} if kind is None else {"Content-Type": kind}
-    assert server.client.post("/predict", content=b'{"texts": ["a"]}', headers=headers).status_code == 415
+    answer = server.client.post("/predict", content=b'{"texts": ["a"]}', headers=headers)
+    assert (answer.status_code, answer.headers["Connection"]) == (415, "close")
 
 
 @pytest.mark.parametrize(
@@ -125,6 +127,7 @@ def test_without_the_token_only_its_state_is_told(guarded, headers):
         for method, path in asked:
             answer = client.request(method, path)
             assert (answer.status_code, answer.headers["WWW-Authenticate"]) == (401, "Bearer")
+            assert answer.headers["Connection"] == "close"
         for path in ("/health", "/ready", "/", "/docs", "/openapi.json"):
             assert client.get(path).status_code == 200
 
@@ -143,7 +146,9 @@ def test_a_body_that_is_too_large_is_refused_before_it_is_there(guarded, chunked
         head = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\n"
         connection.sendall(head + b"Authorization: Bearer " + TOKEN.encode() + b"\r\n" + length + b"\r\n\r\n")
         connection.sendall(b"%x\r\n%s\r\n" % (len(start), start) if chunked else start)
-        assert connection.recv(1000).startswith(b"HTTP/1.1 413 ")
+        answer = connection.recv(1000)
+        assert answer.startswith(b"HTTP/1.1 413 ")
+        assert b"\r\nconnection: close\r\n" in answer
 
 
 def test_a_body_that_does_not_come_is_not_waited_for(guarded):
@@ -151,14 +156,103 @@ def test_a_body_that_does_not_come_is_not_waited_for(guarded):
         head = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nContent-Length: 20\r\n"
         connection.sendall(head + b"Authorization: Bearer " + TOKEN.encode() + b"\r\n\r\n{")
         begin = time.monotonic()
-        assert connection.recv(1000).startswith(b"HTTP/1.1 408 ")
+        answer = connection.recv(1000)
+        assert answer.startswith(b"HTTP/1.1 408 ")
+        assert b"\r\nconnection: close\r\n" in answer
         assert 0.4 < time.monotonic() - begin < 20
+
+
+HEALTH = b"GET /health HTTP/1.1\r\nHost: a\r\n"
+
+
+def connect_to(server):
+    connection = socket.create_connection(server.client.base_url.netloc.decode().split(":"))
+    connection.settimeout(SECONDS)
+    return connection
+
+
+def trickle_until_closed(connection):
+    """Send a byte now and then, and return the seconds until that fails."""
+    begin = time.monotonic()
+    while time.monotonic() - begin < SECONDS:
+        try:
+            connection.sendall(b"a")
+        except OSError:
+            break
+        time.sleep(0.02)
+    return time.monotonic() - begin
+
+
+@pytest.mark.parametrize("answered", [False, True])
+@pytest.mark.parametrize("sent", [b"", b"G", HEALTH])
+def test_a_head_that_does_not_come_is_not_waited_for(guarded, sent, answered):
+    with connect_to(guarded) as connection:
+        if answered:
+            connection.sendall(HEALTH + b"\r\n")
+            assert connection.recv(10_000).startswith(b"HTTP/1.1 200 ")
+        connection.sendall(sent)
+        begin = time.monotonic()
+        assert connection.recv(1000) == b""
+        assert 0.4 < time.monotonic() - begin < 4 or (answered and not sent)  # uvicorn's 5 s between requests
+
+
+@pytest.mark.parametrize("start", [b"GET /", HEALTH + b"X-Long: "])
+def test_a_head_may_have_so_many_bytes(guarded, start):
+    with connect_to(guarded) as connection:
+        connection.sendall(start + b"a" * (HEAD_BYTES - len(start) - 1))
+        time.sleep(0.1)
+        connection.sendall(b"a")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 431 ")
+        assert connection.recv(1000) == b""
+
+
+def test_what_comes_with_a_body_may_have_so_many_bytes(guarded):
+    with connect_to(guarded) as connection:
+        head = b"POST /predict HTTP/1.1\r\nHost: a\r\nContent-Type: application/json\r\nAuthorization: Bearer " + TOKEN.encode()
+        connection.sendall(head + b"\r\nTransfer-Encoding: chunked\r\n\r\n0\r\nX-Trailer: ")
+        time.sleep(0.1)
+        connection.sendall(b"a" * HEAD_BYTES)
+        assert connection.recv(1000) == b""  # and not 408, in the end
+
+
+def test_a_head_just_smaller_is_read(guarded):
+    with connect_to(guarded) as connection:
+        connection.sendall(HEALTH + b"X-Long: " + b"a" * (HEAD_BYTES - len(HEALTH) - 12) + b"\r\n\r\n")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 200 ")
+
+
+def test_what_follows_an_early_answer_is_not_read_for_ever(guarded):
+    with connect_to(guarded) as connection:
+        connection.sendall(b"POST /nowhere HTTP/1.1\r\nHost: a\r\nContent-Length: 1000000\r\n\r\n")
+        assert connection.recv(1000).startswith(b"HTTP/1.1 404 ")
+        assert trickle_until_closed(connection) < 10
+
+
+def test_of_very_many_connections_some_are_told_so_and_the_rest_closed(monkeypatch):
+    monkeypatch.setattr("tasks.serving.running.CONNECTIONS", 2)
+    monkeypatch.setattr("tasks.serving.connection.SPARE_CONNECTIONS", 1)
+    with running() as server:
+        assert server.client.get("/health").status_code == 200
+        with connect_to(server), connect_to(server) as third, connect_to(server) as fourth:
+            assert fourth.recv(1000) == b""
+            third.sendall(HEALTH + b"\r\n")
+            assert third.recv(1000).startswith(b"HTTP/1.1 503 ")
 
 
 def test_a_text_of_many_words_is_not_explained(guarded):
     answer = guarded.client.post("/explain", json={"text": "a b c d e f"})
     assert answer.status_code == 422
     assert answer.json()["detail"][0]["msg"] == "6 words: at most 5 are explained"
+
+
+def test_a_text_whose_repetitions_would_be_too_long_is_not_explained(server, champion):
+    text = "word " * 400 + "." * 8400
+    answer = server.client.post("/explain", json={"text": text + "." * 100})
+    assert (answer.status_code, answer.json()["detail"][0]["loc"]) == (422, ["body", "text"])
+    told = "10,500 characters, once whole and once without each word: 4,210,500, of at most 4,194,304"
+    assert answer.json()["detail"][0]["msg"] == told
+    words = server.client.post("/explain", json={"text": text}).json()["words"]
+    assert len(words) == 400
 
 
 # Under load
