@@ -21,6 +21,10 @@ LONGEST = (
 def pytest_configure(config):
     """Tests keep to a workspace of their own, and ask no server that the user's environment names."""
     gc.set_threshold(100_000)  # as the command does
+    from hypothesis import settings
+
+    settings.register_profile("unhurried", deadline=None)  # a busy machine makes no test fail
+    settings.load_profile("unhurried")
     for name in ("MLFLOW_TRACKING_URI", "PREFECT_API_URL", "REPRISE_HOME", "REPRISE_LOCAL", "PREFECT_HOME"):
         os.environ.pop(name, None)
 
