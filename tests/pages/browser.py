@@ -49,4 +49,4 @@ def new_tab(browser: Browser) -> Iterator[Page]:
     page.on("pageerror", lambda error: errors.append(str(error)))
     yield page
     context.close()
-    assert errors == []
+    assert not errors, "\n".join(errors)
