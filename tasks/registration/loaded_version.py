@@ -10,6 +10,7 @@ import numpy as np
 
 from tasks.errors import GateClosed
 from tasks.evaluation.scores import check_probabilities
+from tasks.registration.ledger import champion_of, read_state
 from tasks.registration.model_files import blaming
 from tasks.registration.promotion import SECOND_LOOK_SECONDS, find_disagreement
 from tasks.registration.scoring import PinnedVersion, load_pinned, pin_version
@@ -42,10 +43,13 @@ def pin_followed(model: str, version: str) -> PinnedVersion:
         ModelMismatch: the version has no record of its files.
         RegistryError: MLflow could not be reached, or refused.
     """
-    if version == CHAMPION and find_disagreement(model):
-        time.sleep(SECOND_LOOK_SECONDS)  # a promotion may be between its entry and its alias
-        if trouble := find_disagreement(model):
-            raise GateClosed(trouble)
+    if version == CHAMPION:
+        if find_disagreement(model):
+            time.sleep(SECOND_LOOK_SECONDS)  # a promotion may be between its entry and its alias
+            if trouble := find_disagreement(model):
+                raise GateClosed(trouble)
+        # By the ledger's number, and not by the alias, which may have been moved since.
+        version = champion_of(read_state(model).entries) or version
     return pin_version(model, version)
 
 

@@ -30,6 +30,7 @@ class _Refused(NamedTuple):
     pinned: PinnedVersion
     pause: float
     again: float
+    trouble: Trouble
 
 
 class NotReady(Exception):
@@ -76,6 +77,11 @@ class Follower:
         """Return what is wrong at the moment."""
         return self._trouble
 
+    @property
+    def alive(self) -> bool:
+        """Tell whether it follows."""
+        return self._thread.is_alive()
+
     def score(self, texts: list[str]) -> Scored:
         """Score texts with the version that is served at this moment.
 
@@ -111,6 +117,7 @@ class Follower:
             pinned = self._find()
             if self._loaded is None or pinned != self._loaded.pinned:
                 if self._refused and self._refused.pinned == pinned and time.monotonic() < self._refused.again:
+                    self._tell(self._refused.trouble)
                     return
                 self._swap(self._load(pinned))
         except Exception as error:  # whatever it is, the version before is served on
@@ -131,24 +138,30 @@ class Follower:
 
     def _keep(self, pinned: PinnedVersion | None, error: Exception) -> None:
         reason = str(error) if isinstance(error, RepriseError) else f"{type(error).__name__}: {error}"
+        trouble = Trouble(datetime.now(UTC), None if pinned is None else pinned.version, reason)
+        before = self._refused.trouble if self._refused and self._refused.pinned == pinned else self._trouble
+        if before is not None and before[1:] == trouble[1:]:
+            trouble = before
         if pinned is not None:
             pause = self._poll_seconds
             if self._refused and self._refused.pinned == pinned:
                 pause = min(2 * self._refused.pause, LONGEST_PAUSE_SECONDS)
-            self._refused = _Refused(pinned, pause, time.monotonic() + pause)
-        version = None if pinned is None else pinned.version
-        if self._trouble is None or (self._trouble.version, self._trouble.reason) != (version, reason):
-            self._trouble = Trouble(datetime.now(UTC), version, reason)
+            self._refused = _Refused(pinned, pause, time.monotonic() + pause, trouble)
+        self._tell(trouble)
+        self._tell_trouble(trouble)
+
+    def _tell(self, trouble: Trouble) -> None:
+        if trouble != self._trouble:
+            self._trouble = trouble
             kept = f"version {self._loaded.pinned.version} stays" if self._loaded else "nothing is served"
-            logger.warning("%s: %s", kept, reason)
-        self._tell_trouble(self._trouble)
+            logger.warning("%s: %s", kept, trouble.reason)
 
     def _run(self) -> None:
         try:
             self._swap(self._load(self._find()))
+            self._begin()
         except Exception as error:
             self._fail(error)
             return
-        self._begin()
         while not self._ended.wait(self._poll_seconds):
             self.look()

@@ -118,6 +118,20 @@ def test_a_registry_in_trouble_keeps_what_is_served(follower, registry, error, c
     assert since.tzinfo is UTC
 
 
+def test_after_an_outage_a_refused_version_is_told_of_again(follower, registry, caplog):
+    registry.now, registry.bad = "2", {"2": ModelMismatch("bad")}
+    follower.look()
+    refused = follower.trouble
+    registry.error = RegistryError("away")
+    follower.look()
+    registry.error = None
+    follower.look()
+    assert follower.trouble == refused
+    assert caplog.messages == [f"version 1 stays: {reason}" for reason in ("bad", "away", "bad")]
+    assert registry.told == ["1", "bad", "away"]  # it was not tried again
+    assert registry.loads == ["1", "2"]
+
+
 def test_in_flight_requests_end_on_the_version_that_they_began_with(follower, registry):
     during = []
 
@@ -142,6 +156,18 @@ def test_without_a_first_version_nothing_begins(registry):
     follower.start(begin=lambda: begun.append(1), fail=failures.append)
     follower._thread.join(10)
     assert (failures, begun, follower.loaded) == ([registry.error], [], None)
+
+
+def test_where_the_beginning_fails_that_is_told(registry):
+    failures, error = [], OSError("no space left")
+
+    def begin():
+        raise error
+
+    follower = Follower(registry.find, registry.load, poll_seconds=60)
+    follower.start(begin=begin, fail=failures.append)
+    follower._thread.join(10)
+    assert (failures, follower.alive) == ([error], False)
 
 
 def test_it_looks_every_so_often_and_ends(registry):

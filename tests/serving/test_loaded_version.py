@@ -8,6 +8,7 @@ import pytest
 
 from tasks.errors import GateClosed, InputError, ModelMismatch
 from tasks.mlflow_store import connect
+from tasks.registration import promotion
 from tasks.registration.loaded_version import load_version, pin_followed
 from tasks.registration.scoring import score_texts
 from tasks.registration.versions import find_version
@@ -60,6 +61,21 @@ def test_the_champion_is_who_ledger_and_alias_both_say(add_version, monkeypatch)
         pin_followed(NAME, "champion")
     connect().set_registered_model_alias(NAME, "champion", "1")
     assert pin_followed(NAME, "champion").version == "1"
+
+
+def test_an_alias_that_is_moved_right_after_it_was_checked_is_not_followed(add_version, monkeypatch):
+    other = add_version(5).version
+
+    def find_and_move(name):
+        found = promotion.find_disagreement(name)
+        connect().set_registered_model_alias(NAME, "champion", other)
+        return found
+
+    monkeypatch.setattr("tasks.registration.loaded_version.find_disagreement", find_and_move)
+    try:
+        assert pin_followed(NAME, "champion").version == "1"
+    finally:
+        connect().set_registered_model_alias(NAME, "champion", "1")
 
 
 def test_another_alias_is_who_it_says(add_version):
