@@ -167,6 +167,9 @@ def build_app(server: Server, token: str | None, lifespan: Callable[[FastAPI], A
         """Tell that a model is loaded and warm."""
         if server.follower.loaded is None:
             raise _busy("no model is loaded yet")
+        for part, name in ((server.follower, "follows the registry"), (server.batcher, "scores")):
+            if not part.alive:
+                raise _busy(f"the thread that {name} has died: start the server again")
         return Ready(ready=True)
 
     @app.get("/version", tags=["state"], **guarded)

@@ -22,7 +22,7 @@ class Span(NamedTuple):
 
 
 def find_words(text: str) -> list[Span]:
-    """Return the words of a text as the model cuts them."""
+    """Return the words of a text as this release's model code cuts them; a version of another release may do it otherwise."""
     return [Span(*found.span()) for found in _WORD.finditer(text)]
 
 

@@ -51,7 +51,8 @@ class Batcher:
         Args:
             score: gives the predictions of some texts, in their order.
             batch_texts: texts of a batch at the most, unless one request has more.
-            wait_seconds: after several requests at once, how long as many are waited for; a lone request never waits.
+            wait_seconds: after several requests at once, how long as many are waited for; who comes alone later than that never
+                waits.
             queue_texts: texts that may wait; a request that finds none waiting is always taken.
             tell_batch: is told the requests, the texts and the seconds of each batch.
         """
@@ -68,6 +69,11 @@ class Batcher:
     def waiting_texts(self) -> int:
         """Return how many texts wait."""
         return self._texts
+
+    @property
+    def alive(self) -> bool:
+        """Tell whether it scores."""
+        return self._thread.is_alive()
 
     def start(self) -> None:
         """Begin to score."""
@@ -125,7 +131,10 @@ class Batcher:
 
     def _take_batch(self) -> list[_Waiting]:
         with self._changed:
+            idle = time.monotonic()
             self._changed.wait_for(lambda: self._queue or self._ended)
+            if time.monotonic() - idle > self._wait_seconds:
+                self._together = 1  # whoever was answered with others has not come again
             if self._together > 1:
                 # A few rows cost the network as much as a full block: those who have just been answered will soon ask again.
                 self._changed.wait_for(

@@ -25,6 +25,8 @@ REQUEST_ID = re.compile(rb"[A-Za-z0-9._-]{1,64}")
 OTHER = "other"
 ENDING = frozenset({401, 408, 413, 415})
 """Statuses after which the connection is closed: much of what was asked may still be to come, and nobody will read it."""
+CLIENT_GONE = 499
+"""Told of a request that ended without an answer, as nginx does."""
 _headers = [(name.lower().encode(), value.encode()) for name, value in SECURITY_HEADERS.items()]
 
 
@@ -70,8 +72,8 @@ class Exchange:
         finally:
             seconds = time.perf_counter() - start
             path = scope["path"] if scope["path"] in self._paths else OTHER
-            self._tell_request(path, status, seconds)
-            log_request(_line(scope, path, status, seconds, request_id.decode(), told))
+            self._tell_request(path, status or CLIENT_GONE, seconds)
+            log_request(_line(scope, path, status or CLIENT_GONE, seconds, request_id.decode(), told))
 
 
 def _request_id(scope: Scope) -> bytes:

@@ -177,6 +177,20 @@ def test_a_lone_request_never_waits():
     run(test, wait_seconds=10.0)
 
 
+def test_a_lone_request_long_after_others_does_not_wait():
+    async def test(scorer, batcher):
+        first = await scorer.hold(batcher)
+        asked = await ask_all(batcher, ["a"], ["b"])
+        scorer.let.set()
+        await asyncio.gather(first, *asked)
+        await asyncio.sleep(1.2)
+        start = time.monotonic()
+        await batcher.score(["alone"])
+        assert time.monotonic() - start < 0.9
+
+    run(test, wait_seconds=1.0)
+
+
 def test_the_wait_ends_by_itself():
     async def test(scorer, batcher):
         first = await scorer.hold(batcher)

@@ -13,6 +13,7 @@ import pytest
 from tasks.mlflow_store import connect
 from tasks.registration.scoring import score_texts
 from tasks.registration.versions import find_version
+from tasks.serving.batching import Batcher
 from tasks.serving.connection import HEAD_BYTES
 from tasks.serving.following import Follower
 from tests.registration.small_model import NAME, TEXTS
@@ -309,6 +310,24 @@ def test_a_model_that_fails_is_told_without_the_text(monkeypatch, caplog):
     assert (line["status"], line["texts"]) == (500, 1)
     assert line["error"].startswith("ValueError at test_server.py:")
     assert "secret" not in json.dumps(line)
+
+
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnhandledThreadExceptionWarning")
+@pytest.mark.parametrize(
+    ("part", "name", "told"),
+    [(Follower, "look", "follows the registry"), (Batcher, "_score_batch", "scores")],
+)
+def test_without_one_of_its_threads_it_is_not_ready(monkeypatch, part, name, told):
+    def die(*_):
+        raise MemoryError
+
+    monkeypatch.setattr(part, name, die)
+    with running(poll_seconds=0.1, request_seconds=0.5) as server:
+        server.client.post("/predict", json={"texts": ["a"]})
+        deadline = time.monotonic() + SECONDS
+        while (answer := server.client.get("/ready")).status_code == 200 and time.monotonic() < deadline:
+            time.sleep(0.05)
+    assert (answer.status_code, answer.json()["detail"]) == (503, f"the thread that {told} has died: start the server again")
 
 
 def test_a_request_has_a_line_without_its_text(server, champion, caplog):
