@@ -1,7 +1,6 @@
 """The queue before the scorer thread, with scorers that a test holds back and lets go."""
 
 import asyncio
-import gc
 import threading
 import time
 from types import SimpleNamespace
@@ -190,22 +189,6 @@ def test_a_lone_request_long_after_others_does_not_wait():
         assert time.monotonic() - start < 0.9
 
     run(test, wait_seconds=1.0)
-
-
-def test_a_failure_that_nobody_waits_for_any_more_is_not_logged(caplog):
-    async def test(scorer, batcher):
-        waiting = batching._Waiting(["poison"], 6, asyncio.get_running_loop().create_future())
-        task = asyncio.ensure_future(asyncio.wait_for(waiting.answer, None))
-        await asyncio.sleep(0)
-        batching._hand_out([waiting], [ValueError("poison")])
-        task.cancel()
-        with pytest.raises(asyncio.CancelledError):
-            await task
-        del task, waiting
-        gc.collect()
-
-    run(test)
-    assert "poison" not in caplog.text
 
 
 def test_the_wait_ends_by_itself():
