@@ -1,6 +1,7 @@
 """What a user looks at in both UIs, page by page: each step goes there as a user does, and sees that all is there.
 
-A step is given a tab and, where pictures are wanted, what takes one of the page as it is then.
+A step is given a new tab, since from one of MLflow's pages to another a browser would load nothing, and, where pictures are
+wanted, what takes one of the page as it is then.
 """
 
 import re
@@ -23,7 +24,7 @@ def no_picture(page: Page, name: str) -> None:
 
 def see_experiment(page: Page, link: str, trained: Sequence[Trained], picture: Picture = no_picture) -> None:
     """Open the link that `reprise ui` prints, and find the trainings by the experiment's name, with their data and models."""
-    _open(page, link)
+    page.goto(link)
     page.get_by_role("link", name=trained[0].experiment, exact=True).click()
     for one in trained:
         row = _row(page, one)
@@ -34,7 +35,7 @@ def see_experiment(page: Page, link: str, trained: Sequence[Trained], picture: P
 
 def see_run(page: Page, trained: Trained, picture: Picture = no_picture) -> None:
     """Open the link that a training prints: outcome, metrics, data and tags on one page."""
-    _open(page, trained.url)
+    page.goto(trained.url)
     expect(page.get_by_text(f"{trained.model} version {trained.version}: test accuracy")).to_be_visible()
     expect(page.get_by_text("epoch/validation_loss")).to_be_visible()
     expect(page.get_by_text(f"{trained.model} seed")).to_be_visible()
@@ -52,7 +53,7 @@ def see_run(page: Page, trained: Trained, picture: Picture = no_picture) -> None
 
 def see_charts(page: Page, trained: Trained, picture: Picture = no_picture) -> None:
     """See the metrics in groups, those of each epoch first, as curves."""
-    _open(page, trained.url)
+    page.goto(trained.url)
     page.get_by_role("tab", name="Model metrics").click()
     groups = page.get_by_text(re.compile(rf"^({'|'.join(CHART_GROUPS)})$"))
     expect(groups).to_have_text(CHART_GROUPS)
@@ -65,7 +66,7 @@ def see_charts(page: Page, trained: Trained, picture: Picture = no_picture) -> N
 
 def see_report_and_figures(page: Page, trained: Trained, picture: Picture = no_picture) -> None:
     """Read the report among a run's artifacts, and look at each of its figures."""
-    _open(page, trained.url)
+    page.goto(trained.url)
     page.get_by_role("tab", name="Artifacts").click()
     page.get_by_text("report.md", exact=True).click()
     expect(page.get_by_role("heading", name=f"{trained.model} version {trained.version}")).to_be_visible()
@@ -83,29 +84,32 @@ def see_report_and_figures(page: Page, trained: Trained, picture: Picture = no_p
             picture(page, "mlflow-figure")
 
 
-def compare_runs(page: Page, link: str, trained: Sequence[Trained], picture: Picture = no_picture) -> None:
-    """See the learning curves of two trainings in one chart, and in which parameters they differ."""
-    _open(page, link)
-    page.get_by_role("link", name=trained[0].experiment, exact=True).click()
-    for one in trained:
-        _row(page, one).get_by_role("checkbox", name="toggle row selection").check()
+def compare_runs(page: Page, link: str, experiment: str, picture: Picture = no_picture) -> None:
+    """Tick the two newest trainings of an experiment, and see in what they differ."""
+    page.goto(link)
+    page.get_by_role("link", name=experiment, exact=True).click()
+    ticks = page.get_by_role("checkbox", name="toggle row selection")
+    for row in (0, 1):
+        ticks.nth(row).check()
     page.get_by_role("button", name="Compare").click()
-    expect(page.get_by_text(f"Comparing {len(trained)} Runs from 1 Experiment")).to_be_visible()
+    expect(page.get_by_text("Comparing 2 Runs from 1 Experiment")).to_be_visible()
     expect(page.get_by_text("padding.maxlen", exact=True)).to_be_visible()
     for switch in page.get_by_text("Show diff only").all():
         switch.click()
     expect(page.get_by_text("padding.maxlen", exact=True)).to_have_count(0)
-    expect(page.get_by_text("training.seed", exact=True).last).to_be_visible()
+    expect(page.get_by_text("training.epochs", exact=True).last).to_be_visible()
     page.get_by_text("Parameters", exact=True).last.evaluate("heading => heading.scrollIntoView()")
     picture(page, "mlflow-differences")
 
 
-def see_curves_side_by_side(page: Page, trained: Sequence[Trained], picture: Picture = no_picture) -> None:
+def see_curves_side_by_side(page: Page, link: str, experiment: str, count: int, picture: Picture = no_picture) -> None:
     """See the curves of several trainings in each chart of their experiment."""
-    _open(page, trained[0].url.partition("/runs/")[0] + "/runs?workflowType=machine_learning&compareRunsMode=CHART")
-    chart = page.locator(".js-plotly-plot", has=page.locator(".scatterlayer")).first
+    page.goto(link)
+    page.get_by_role("link", name=experiment, exact=True).click()
+    page.locator("label", has=page.locator('input[name="runs-view-mode"][value="CHART"]')).click()
     expect(page.get_by_text("epoch/train_loss", exact=True)).to_be_visible()
-    expect(chart.locator(".scatterlayer .trace").nth(len(trained) - 1)).to_be_attached()
+    chart = page.locator(".js-plotly-plot", has=page.locator(".scatterlayer")).first
+    expect(chart.locator(".scatterlayer .trace").nth(count - 1)).to_be_attached()
     _wait_for_charts(page)
     picture(page, "mlflow-compare")
 
@@ -113,11 +117,11 @@ def see_curves_side_by_side(page: Page, trained: Sequence[Trained], picture: Pic
 def see_model(page: Page, link: str, trained: Sequence[Trained], picture: Picture = no_picture) -> None:
     """Find the registered model: its card first, then its versions with their aliases."""
     model = trained[0].model
-    _open(page, link)
+    page.goto(link)
     page.get_by_role("link", name="Model registry").click()
     page.get_by_role("link", name=model, exact=True).click()
     expect(page.get_by_text("Tells whether a review is positive, from its raw text: rightly for ")).to_be_visible()
-    expect(page.get_by_role("row", name="ROC AUC")).to_be_visible()
+    expect(page.get_by_role("row", name="ROC AUC").first).to_be_visible()
     expect(page.get_by_text("champion", exact=False).first).to_be_visible()
     for one in trained:
         expect(page.get_by_role("link", name=f"Version {one.version}")).to_be_visible()
@@ -126,7 +130,7 @@ def see_model(page: Page, link: str, trained: Sequence[Trained], picture: Pictur
 
 def see_version(page: Page, link: str, trained: Trained, picture: Picture = no_picture) -> None:
     """Read on a version's page why it is, or is not, the champion: the decision, its figures and conditions."""
-    _open(page, link)
+    page.goto(link)
     page.get_by_role("link", name="Model registry").click()
     page.get_by_role("link", name=trained.model, exact=True).click()
     page.get_by_role("link", name=f"Version {trained.version}", exact=True).click()
@@ -140,7 +144,7 @@ def see_version(page: Page, link: str, trained: Trained, picture: Picture = no_p
 
 def see_flow_run(page: Page, link: str, trained: Trained, picture: Picture = no_picture) -> None:
     """Open the link that `reprise ui` prints: a training's stages in time, its log, and what it left in Prefect and MLflow."""
-    _open(page, link)
+    page.goto(link)
     page.get_by_role("link", name=re.compile(rf"\d\d:\d\d:\d\d {trained.model} seed")).first.click()
     expect(page.get_by_text("Completed").first).to_be_visible()
     expect(page.get_by_text(re.compile(r"^registration done in [\d.]+ s$"))).to_be_visible()
@@ -161,7 +165,7 @@ def see_flow_run(page: Page, link: str, trained: Trained, picture: Picture = no_
 
 def see_schedule(page: Page, link: str, told: str, picture: Picture = no_picture) -> None:
     """Open the link that `reprise schedule` prints: the timetable in words, the next run, and what is run."""
-    _open(page, link)
+    page.goto(link)
     expect(page.get_by_text(told)).to_be_visible()
     expect(page.get_by_text("Next Run")).to_be_visible()
     expect(page.get_by_text(re.compile(r"Scheduled for\s+\d{4}/\d\d/\d\d")).first).to_be_visible()
@@ -171,7 +175,7 @@ def see_schedule(page: Page, link: str, told: str, picture: Picture = no_picture
 
 def start_training(page: Page, link: str, epochs: int, picture: Picture = no_picture) -> None:
     """Fill in the deployment's form, start a training by it, and see it end with its outcome."""
-    _open(page, link)
+    page.goto(link)
     page.get_by_role("button", name="Run", exact=True).click()
     page.get_by_role("link", name="Custom run").click()
     expect(page.get_by_text("All that the training depends on.")).to_be_visible()
@@ -187,18 +191,12 @@ def start_training(page: Page, link: str, epochs: int, picture: Picture = no_pic
 
 def see_started_training(page: Page, link: str, model: str, picture: Picture = no_picture) -> None:
     """See among the deployment's runs that the one from the form has ended well, and with what outcome."""
-    _open(page, link)
+    page.goto(link)
     expect(page.get_by_text("Completed").first).to_be_visible(timeout=TRAINING_MILLISECONDS)
     page.get_by_role("link", name=re.compile(f"{model} retraining$")).first.click()
     _prefect_tab(page, "Details").click()
     expect(page.get_by_text(re.compile(rf"{model} version \d+: test accuracy"))).to_be_visible()
     picture(page, "prefect-outcome")
-
-
-def _open(page: Page, address: str) -> None:
-    """Open an address as in a new tab: from one of MLflow's pages to another, the browser would load nothing."""
-    page.goto("about:blank")
-    page.goto(address)
 
 
 def _row(page: Page, trained: Trained) -> Locator:

@@ -6,6 +6,7 @@
 import argparse
 import shutil
 import tempfile
+from collections.abc import Callable
 from pathlib import Path
 
 from PIL import Image
@@ -18,7 +19,7 @@ from tests.pages.workplace import Workplace
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 COLOURS = 96
 # A first champion, a second that is better for three epochs more, and one of another size and seed beside them.
-TRAININGS = (["training.epochs=2"], [], ["training.seed=1", "model.lstm_units=16"])
+TRAININGS = (["training.epochs=2"], [], ["training.seed=1", "training.epochs=4", "model.lstm_units=16"])
 
 
 def main() -> None:
@@ -47,19 +48,24 @@ def take_pictures(folder: Path, data: str) -> None:
         # Chromium's own sandbox does not start for root, nor in most containers; what is opened is ours.
         browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
         mlflow, champion = place.links["MLflow"], max((one for one in trained if one.alias == "champion"), key=_number)
-        with place.serve("--config=imdb", data), new_tab(browser) as page:
-            journey.see_experiment(page, mlflow, trained, take)
-            journey.see_curves_side_by_side(page, trained, take)
-            journey.compare_runs(page, mlflow, trained[1:], take)
-            journey.see_run(page, champion, take)
-            journey.see_charts(page, champion, take)
-            journey.see_report_and_figures(page, champion, take)
-            journey.see_model(page, mlflow, trained, take)
-            journey.see_version(page, mlflow, champion, take)
-            journey.see_flow_run(page, place.links["Prefect"], champion, take)
-            journey.see_schedule(page, place.links["retraining"], "At 03:00 AM every day", take)
-            journey.start_training(page, place.links["retraining"], 3, take)
-            journey.see_started_training(page, place.links["retraining"], champion.model, take)
+
+        def look(step: Callable[..., None], *arguments: object) -> None:
+            with new_tab(browser) as page:
+                step(page, *arguments, picture=take)
+
+        with place.serve("--config=imdb", data):
+            look(journey.see_experiment, mlflow, trained)
+            look(journey.see_curves_side_by_side, mlflow, champion.experiment, len(trained))
+            look(journey.compare_runs, mlflow, champion.experiment)
+            look(journey.see_run, champion)
+            look(journey.see_charts, champion)
+            look(journey.see_report_and_figures, champion)
+            look(journey.see_model, mlflow, trained)
+            look(journey.see_version, mlflow, champion)
+            look(journey.see_flow_run, place.links["Prefect"], champion)
+            look(journey.see_schedule, place.links["retraining"], "At 03:00 AM every day")
+            look(journey.start_training, place.links["retraining"], 3)
+            look(journey.see_started_training, place.links["retraining"], champion.model)
 
 
 def take(page: Page, name: str) -> None:
