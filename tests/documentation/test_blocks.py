@@ -27,6 +27,7 @@ REPLACED = {
 }
 
 
+@pytest.mark.long
 def test_the_tutorial_and_then_the_readme(tmp_path):
     if shutil.which("curl") is None:
         pytest.skip("no curl: apt-get install curl")

@@ -48,6 +48,7 @@ def see_run(page: Page, trained: Trained, picture: Picture = no_picture) -> None
     expect(data.get_by_text(re.compile(r"rows: \d+"))).to_be_visible()
     for column in ("text", "label"):
         expect(data.get_by_text(column, exact=True)).to_be_visible()
+    page.wait_for_timeout(500)  # it slides in
     picture(page, "mlflow-dataset")
 
 
@@ -106,7 +107,7 @@ def see_curves_side_by_side(page: Page, link: str, experiment: str, count: int, 
     """See the curves of several trainings in each chart of their experiment."""
     page.goto(link)
     page.get_by_role("link", name=experiment, exact=True).click()
-    page.get_by_role("radio", name="Chart view").or_(page.get_by_label("Chart view")).first.click()
+    page.locator("label", has=page.locator('input[name="runs-view-mode"][value="CHART"]')).click()
     expect(page.get_by_text("epoch/train_loss", exact=True)).to_be_visible()
     chart = page.locator(".js-plotly-plot", has=page.locator(".scatterlayer")).first
     expect(chart.locator(".scatterlayer .trace").nth(count - 1)).to_be_attached()

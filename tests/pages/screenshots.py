@@ -17,7 +17,7 @@ from tests.pages.browser import new_tab
 from tests.pages.workplace import Workplace
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
-COLOURS = 96
+COLOURS = 256
 # A first champion, a second that is better for three epochs more, and one of another size and seed beside them.
 TRAININGS = (["training.epochs=2"], [], ["training.seed=1", "training.epochs=4", "model.lstm_units=16"])
 

@@ -9,6 +9,8 @@ from tests.pages import journey
 from tests.pages.browser import new_tab
 from tests.pages.workplace import Workplace
 
+pytestmark = pytest.mark.long
+
 TIMETABLE = "schedule.training.timetable={cron: 0 3 * * *, timezone: Europe/Berlin}"
 
 
