@@ -18,7 +18,7 @@ def test_the_imdb_preset_is_the_notebooks_run():
 
 
 def test_every_preset_is_valid_and_names_every_section_it_sets():
-    assert preset_names() == ["imdb", "sample"]
+    assert preset_names() == ["imdb", "imdb-best", "sample"]
     for name in preset_names():
         check_config(read_config(name), name)
 

@@ -51,7 +51,7 @@ def assert_refused(run, *words, code=2):
 
 def test_a_missing_file_is_named(reprise):
     assert_refused(reprise("train", "--data", "nowhere.csv"), "no such file", "nowhere.csv")
-    with pytest.raises(ConfigError, match=r"nowhere\.yaml.*imdb, sample"):
+    with pytest.raises(ConfigError, match=r"nowhere\.yaml.*imdb, imdb-best, sample"):
         resolve_config("nowhere.yaml", None, [])
 
 
