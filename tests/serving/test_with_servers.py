@@ -105,9 +105,9 @@ def test_a_thousand_real_reviews_have_the_scores_that_they_have_offline(real_imd
     train = [sys.executable, "-m", "flows.cli", "train", "--config", "imdb", "--data", str(real_imdb / "imdb.npz")]
     subprocess.run([*train, "--set", "training.epochs=1"], check=True, env=os.environ, capture_output=True)
     texts = pd.read_parquet(real_imdb / "test.parquet", columns=["text"])["text"].sample(1000, random_state=0).tolist()
-    offline = [one["probability"] for one in score_texts(find_version("imdb-lstm", "champion").summary, texts)]
+    offline = [one["probability"] for one in score_texts(find_version("imdb-lstm", "1").summary, texts)]
     ready = threading.Event()
-    server = ModelServer(ServingConfig(), "imdb-lstm", None, ready.set)
+    server = ModelServer(ServingConfig(version="1"), "imdb-lstm", None, ready.set)
     at = listen("127.0.0.1", 0)
     thread = threading.Thread(target=server.run, args=[at])
     thread.start()
@@ -118,4 +118,5 @@ def test_a_thousand_real_reviews_have_the_scores_that_they_have_offline(real_imd
     finally:
         server.stop()
         thread.join()
+    assert len(served) == 1000
     assert max(abs(left - right) for left, right in zip(served, offline, strict=True)) <= 1e-6
