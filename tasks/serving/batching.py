@@ -127,6 +127,8 @@ class Batcher:
             # Whoever gave up waiting is not scored.
             if asked := [one for one in batch if not one.answer.cancelled()]:
                 answers = self._score_batch(asked)
+                with self._changed:
+                    self._together = len(batch) + len(self._queue)
                 asked[0].answer.get_loop().call_soon_threadsafe(_hand_out, asked, answers)
 
     def _take_batch(self) -> list[_Waiting]:
@@ -136,7 +138,7 @@ class Batcher:
             if time.monotonic() - idle > self._wait_seconds:
                 self._together = 1  # whoever was answered with others has not come again
             if self._together > 1:
-                # A few rows cost the network as much as a full block: those who have just been answered will soon ask again.
+                # A few rows cost the network as much as a full block: those who are being answered will soon ask again.
                 self._changed.wait_for(
                     lambda: len(self._queue) >= self._together or self._texts >= self._batch_texts or self._ended,
                     self._wait_seconds,
@@ -154,7 +156,6 @@ class Batcher:
                 texts += len(batch[-1].texts)
                 characters += batch[-1].characters
             self._texts -= texts
-            self._together = len(batch) + len(self._queue)
             return batch
 
     def _score_batch(self, batch: list[_Waiting]) -> list[Scored | Exception]:

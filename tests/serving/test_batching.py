@@ -150,7 +150,7 @@ def test_each_request_is_answered_by_one_version():
     run(test)
 
 
-@pytest.mark.parametrize(("wait_seconds", "together"), [(0.0, [1, 1, 1]), (5.0, [1, 2])])
+@pytest.mark.parametrize(("wait_seconds", "together"), [(0.0, [1, 1, 1]), (1.0, [1, 2])])
 def test_after_a_batch_of_several_as_many_are_waited_for(wait_seconds, together):
     async def test(scorer, batcher):
         first = await scorer.hold(batcher)
@@ -165,6 +165,18 @@ def test_after_a_batch_of_several_as_many_are_waited_for(wait_seconds, together)
         assert list(map(len, scorer.batches)) == together
 
     run(test, wait_seconds=wait_seconds)
+
+
+def test_two_who_come_by_turns_are_brought_together():
+    async def test(scorer, batcher):
+        first = await scorer.hold(batcher)
+        (second,) = await ask_all(batcher, ["second"])
+        scorer.let.set()
+        await first
+        await asyncio.gather(second, batcher.score(["first again"]))
+        assert scorer.batches == [["first"], ["second", "first again"]]
+
+    run(test, wait_seconds=5.0)
 
 
 def test_a_lone_request_never_waits():
