@@ -176,12 +176,15 @@ def s3_bucket(s3_server, monkeypatch):
 @pytest.fixture(scope="module")
 def chromium():
     """A headless Chromium, Debian's own. Of one module: Playwright's event loop would hinder whoever starts one here."""
-    program = shutil.which("chromium") or pytest.skip("no Chromium: apt-get install chromium")
     from playwright.sync_api import sync_playwright
 
+    from tests.pages.browser import launch_chromium
+
     with sync_playwright() as playwright:
-        # Chromium's own sandbox does not start for root, nor in most containers; what is opened is ours.
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        try:
+            browser = launch_chromium(playwright)
+        except FileNotFoundError as error:
+            pytest.skip(str(error))
         yield browser
         browser.close()
 

@@ -19,8 +19,8 @@ CHUNK = 50_000
 class RankedRows(NamedTuple):
     """Rows made ready for weighting.
 
-    `terms` (rows, 6) holds each row's loss, squared error, true positive, false positive, false negative and positive
-    flags, in the rows' own order; `order` (rows,) sorts rows by falling score; `positive` (rows,) is 1.0 or 0.0 in that
+    `terms` (rows, 7) holds each row's loss, squared error, true positive, false positive, false negative, positive and
+    negative flags, in the rows' own order; `order` (rows,) sorts rows by falling score; `positive` (rows,) is 1.0 or 0.0 in that
     order; `ends` holds the last place of each group of equal scores.
     """
 
@@ -47,7 +47,7 @@ def rank_rows(labels: Labels, probabilities: Probabilities, threshold: float) ->
     positive = labels == 1
     predicted = predict_labels(probabilities, threshold) == 1
     squared = np.square(probabilities.astype(np.float64) - labels)
-    flags = (predicted & positive, predicted & ~positive, ~predicted & positive, positive)
+    flags = (predicted & positive, predicted & ~positive, ~predicted & positive, positive, ~positive)
     order = np.argsort(-probabilities, kind="stable")
     falling = probabilities[order]
     return RankedRows(
@@ -73,7 +73,7 @@ def weigh(rows: RankedRows, weights: NDArray[np.float64]) -> dict[str, NDArray[n
         leave only one class; f1 is 0 where nothing is positive or predicted so.
     """
     total = weights.sum(axis=1)
-    loss, squared, hits, false_alarms, misses, positives = (weights @ rows.terms).T
+    loss, squared, hits, false_alarms, misses, positives, negatives = (weights @ rows.terms).T
     in_order = np.take(weights, rows.order, axis=1)
     above = np.take(np.cumsum(in_order, axis=1), rows.ends, axis=1)
     in_order *= rows.positive
@@ -84,13 +84,13 @@ def weigh(rows: RankedRows, weights: NDArray[np.float64]) -> dict[str, NDArray[n
     above -= positive_above
     pairs = above[:, 0] * positive_above[:, 0] / 2
     pairs += np.einsum("ij,ij->i", np.diff(above, axis=1), positive_above[:, 1:] + positive_above[:, :-1]) / 2
-    two_classes = (positives > 0) & (positives < total)
+    two_classes = (positives > 0) & (negatives > 0)  # their sum may differ from the total in its last bit
     decided = 2 * hits + false_alarms + misses
     return {
         "loss": loss / total,
         "brier_score": squared / total,
         "f1": _divide(2 * hits, decided, decided > 0, otherwise=0.0),
-        "roc_auc": _divide(pairs, positives * (total - positives), two_classes, otherwise=np.nan),
+        "roc_auc": _divide(pairs, positives * negatives, two_classes, otherwise=np.nan),
         "average_precision": _divide(gains, positives, two_classes, otherwise=np.nan),
     }
 

@@ -69,6 +69,17 @@ def test_weighing_divides_by_nothing_that_is_zero():
     assert found["f1"].tolist() == [0.0, 1.0, 1.0]
 
 
+def test_weights_that_only_one_class_has_leave_one_class_whatever_their_sum_is_rounded_to():
+    labels = np.array([0, 1, 0, 1, 0, 1, 0, 1, 0, 1, 0])
+    weights = np.zeros((200, 11))
+    weights[:, labels == 0] = np.random.default_rng(0).uniform(0.125, 8, size=(200, 6))
+    weights[100:] = weights[100:, ::-1] * (1 - labels)
+    weights[150:] = np.roll(weights[150:], 1, axis=1) * labels  # of the other class alone
+    found = weigh(rank_rows(labels, np.zeros(11), 0.3), weights)
+    assert np.isnan(found["roc_auc"]).all()
+    assert np.isnan(found["average_precision"]).all()
+
+
 def test_each_resample_draws_as_many_rows_as_there_are():
     counts = np.concatenate(list(draw_counts(1000, 333, 0)))
     assert counts.shape == (333, 1000)

@@ -15,6 +15,8 @@ import pytest
 
 from tests.faults.conftest import Workplace
 
+pytestmark = pytest.mark.long
+
 FAULT = "kill -9 (and SIGTERM) of a training"
 EPOCHS = 6
 GO_ON = "`reprise train --resume` goes on with run "
@@ -154,7 +156,6 @@ def test_killed_in_an_epoch_it_goes_on_by_resume_and_then_there_is_nothing_to_re
     assert list((workplace.folder / ".reprise" / "runs").glob("*/unfinished.json")) == []
 
 
-@pytest.mark.long
 @pytest.mark.fault(FAULT)
 def test_stopped_after_registration_the_same_command_registers_no_second_version(make_workplace, whole):
     workplace = make_workplace()
@@ -165,7 +166,6 @@ def test_stopped_after_registration_the_same_command_registers_no_second_version
     require_same(read_outcome(workplace), whole[0])
 
 
-@pytest.mark.long
 @pytest.mark.fault(FAULT)
 def test_killed_at_ten_random_points_it_always_ends_as_if_it_had_not_been(make_workplace, whole, tries):
     outcome, seconds = whole

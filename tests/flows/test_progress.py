@@ -95,3 +95,19 @@ def test_lines_in_a_file_are_plain_though_the_answer_goes_to_a_terminal(tmp_path
         "printed by a library",
         "a warning",
     ]
+
+
+def test_native_messages_are_kept_apart_and_those_of_python_shown_however_often_it_is_asked_for(tmp_path):
+    code = """
+import os, sys
+from pathlib import Path
+from flows.terminal import keep_native_messages
+
+for name in ("first", "second"):
+    keep_native_messages(Path(name))
+    os.write(2, b"native\\n")
+    print("told after", name, file=sys.stderr)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=tmp_path, capture_output=True, text=True, check=True)
+    assert done.stderr.splitlines() == ["told after first", "told after second"]
+    assert [(tmp_path / name).read_text() for name in ("first", "second")] == ["native\n", "native\n"]

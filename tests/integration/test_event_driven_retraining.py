@@ -22,6 +22,8 @@ from flows.watching import watching
 from tasks.ingestion.source import source_digest
 from tests.integration.prefect_client import client_of
 
+pytestmark = pytest.mark.long
+
 REPOSITORY = Path(__file__).parents[2]
 SERVE = """
 import json, sys

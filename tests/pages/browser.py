@@ -1,9 +1,10 @@
 """A browser's tab as of a user who has looked at these pages before, in whose console nothing may go wrong."""
 
+import shutil
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-from playwright.sync_api import Browser, ConsoleMessage, Page, expect
+from playwright.sync_api import Browser, ConsoleMessage, Page, Playwright, expect
 
 WAIT_MILLISECONDS = 120_000
 
@@ -28,6 +29,19 @@ localStorage.setItem("mlflow.assistant.panelOpen_v1", "false");
 localStorage.setItem("_mlflow_model_registry_promo_modal_dismissed_v1", "true");
 localStorage.setItem("mlflow.workflowType_v1", '"machine_learning"');
 """
+
+
+def launch_chromium(playwright: Playwright) -> Browser:
+    """Start Debian's Chromium without a window.
+
+    Raises:
+        FileNotFoundError: It is not installed.
+    """
+    program = shutil.which("chromium")
+    if program is None:
+        raise FileNotFoundError("no Chromium: apt-get install chromium")
+    # Chromium's own sandbox does not start for root, nor in most containers; what is opened is ours.
+    return playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
 
 
 @contextmanager

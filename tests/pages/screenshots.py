@@ -13,7 +13,7 @@ from PIL import Image
 from playwright.sync_api import Page, sync_playwright
 
 from tests.pages import journey
-from tests.pages.browser import new_tab
+from tests.pages.browser import launch_chromium, new_tab
 from tests.pages.workplace import Workplace
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
@@ -43,10 +43,7 @@ def take_pictures(folder: Path, data: str) -> None:
             place.train("--config=imdb", data, *(f"--set={assignment}" for assignment in assignments))
             for assignments in TRAININGS
         ]
-        program = shutil.which("chromium")
-        assert program, "no Chromium: apt-get install chromium"
-        # Chromium's own sandbox does not start for root, nor in most containers; what is opened is ours.
-        browser = playwright.chromium.launch(executable_path=program, args=["--no-sandbox"])
+        browser = launch_chromium(playwright)
         mlflow, champion = place.links["MLflow"], max((one for one in trained if one.alias == "champion"), key=_number)
 
         def look(step: Callable[..., None], *arguments: object) -> None:
