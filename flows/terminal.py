@@ -75,8 +75,9 @@ def keep_native_messages(path: Path) -> None:
     """
     path.parent.mkdir(parents=True, exist_ok=True)
     sys.stderr.flush()
+    encoding, errors = sys.stderr.encoding, sys.stderr.errors
     if sys.stderr is sys.__stderr__:  # else Python writes elsewhere already, maybe since an earlier call
-        sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=sys.stderr.encoding, errors=sys.stderr.errors)
+        sys.stderr = os.fdopen(os.dup(2), "w", buffering=1, encoding=encoding, errors=errors)
     with path.open("ab") as file:
         os.dup2(file.fileno(), 2)
 

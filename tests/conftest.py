@@ -2,10 +2,13 @@ import gc
 import os
 import shutil
 import socket
+import subprocess
+import sys
 import uuid
 from pathlib import Path
 
 import pytest
+from filelock import FileLock
 
 from configs.environment import set_library_defaults
 
@@ -95,16 +98,47 @@ def real_imdb():
 
 
 @pytest.fixture(scope="session")
-def migrated_store(tmp_path_factory):
+def made_once(tmp_path_factory):
+    """Have one of the session's workers make a folder that all of them read."""
+    shared = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        shared = shared.parent
+
+    def made_once(name, make):
+        folder = shared / name
+        with FileLock(f"{folder}.lock"):
+            if not folder.exists():
+                unfinished = tmp_path_factory.mktemp(name)
+                make(unfinished)
+                unfinished.rename(folder)
+        return folder
+
+    return made_once
+
+
+@pytest.fixture(scope="session")
+def migrated_store(made_once):
     """A new MLflow database, migrated once for all tests that copy it."""
     from tasks.mlflow_store import connect
 
-    folder = tmp_path_factory.mktemp("store")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.chdir(folder)
-        patch.setenv("MLFLOW_TRACKING_URI", "")
-        connect()
-    return folder / "mlruns" / "mlflow.db"
+    def migrate(folder):
+        with pytest.MonkeyPatch.context() as patch:
+            patch.chdir(folder)
+            patch.setenv("MLFLOW_TRACKING_URI", "")
+            connect()
+
+    return made_once("mlflow-store", migrate) / "mlruns" / "mlflow.db"
+
+
+@pytest.fixture(scope="session")
+def migrated_prefect(made_once):
+    """A new database of Prefect's, likewise: its migrations take longer than its server's start."""
+
+    def migrate(folder):
+        command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"]
+        subprocess.run(command, env={**os.environ, "PREFECT_HOME": str(folder)}, capture_output=True, check=True)
+
+    return made_once("prefect-home", migrate) / "prefect.db"
 
 
 @pytest.fixture
@@ -202,21 +236,22 @@ def page(chromium):
     assert errors == []
 
 
+@pytest.fixture
+def migrated_home(migrated_prefect, tmp_path):
+    """A workspace whose Prefect has been started before."""
+    home = tmp_path / "reprise-home"  # as REPRISE_HOME says
+    (home / "prefect").mkdir(parents=True)
+    shutil.copy(migrated_prefect, home / "prefect")
+    return home
+
+
 @pytest.fixture(scope="session")
-def prefect_api():
-    """A real Prefect API for all flow tests of the session."""
-    from prefect.testing.utilities import prefect_test_harness
-
-    with prefect_test_harness(server_startup_timeout=120):
-        yield
-
-
-@pytest.fixture(scope="session")
-def prefect_server(tmp_path_factory):
+def prefect_server(tmp_path_factory, migrated_prefect):
     """A real Prefect server on SQLite, with the services that schedule runs and act on events: its API's address."""
     from flows.servers import await_answer, free_port, running_server
 
     folder = tmp_path_factory.mktemp("prefect-server")
+    shutil.copy(migrated_prefect, folder)
     port = free_port()
     settings = {
         "PREFECT_HOME": str(folder),
@@ -229,6 +264,17 @@ def prefect_server(tmp_path_factory):
     with running_server("Prefect", server_command, port, "/api/health", folder, settings) as server:
         await_answer(server)
         yield f"{server.url}/api"
+
+
+@pytest.fixture(scope="session")
+def prefect_api(prefect_server):
+    """Have all flows of this process, for the rest of the session, run against that server."""
+    from prefect.settings import PREFECT_API_URL
+
+    from tests.integration.prefect_client import client_of
+
+    with client_of({PREFECT_API_URL: prefect_server}):
+        yield
 
 
 @pytest.fixture

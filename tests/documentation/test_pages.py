@@ -1,6 +1,7 @@
 """What the pages say of commands, files and each other, without running it."""
 
 import importlib.util
+import os
 import re
 import subprocess
 import sys
@@ -93,7 +94,10 @@ def without_redirections(arguments):
 
 @cache
 def check_make(*arguments):
-    told = subprocess.run(["make", "--dry-run", *arguments], cwd=ROOT, capture_output=True, text=True, check=True).stdout
+    # Without what a make that runs the tests hands on to another, its ARGS among it.
+    environment = {name: value for name, value in os.environ.items() if name not in ("MAKEFLAGS", "MAKEOVERRIDES", "ARGS")}
+    command = ["make", "--dry-run", *arguments]
+    told = subprocess.run(command, cwd=ROOT, env=environment, capture_output=True, text=True, check=True).stdout
     check_commands("\n".join(line for line in told.splitlines() if line.startswith(".venv/bin/reprise")))
 
 

@@ -108,6 +108,7 @@ def test_a_store_that_may_not_be_written_is_named_and_nothing_changes(nobody, pr
     assert (promoted / "mlruns" / "mlflow.db").read_bytes() == before
 
 
+@pytest.mark.long
 @odd
 def test_a_user_without_a_name_or_a_home_reads_and_is_entered_by_number(nobody, promoted, tmp_path):
     tmp_path.chmod(0o755)

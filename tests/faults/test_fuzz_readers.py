@@ -8,7 +8,7 @@ import pytest
 
 from tests.faults.fuzz_readers import FORMATS
 
-EXAMPLES, MANY_EXAMPLES = 100, 5_000
+EXAMPLES, MANY_EXAMPLES = 50, 5_000
 
 
 def fuzz(folder, formats, examples):

@@ -72,6 +72,7 @@ def assert_whole(run_id, epochs=EPOCHS):
     assert [step for name, step, *_ in points if name == "epoch/train_loss"] == list(range(1, epochs + 1))
 
 
+@pytest.mark.long
 def test_a_server_that_is_stopped_for_good_and_one_that_returns(server, proxy, caplog):
     runs = {}
 

@@ -17,18 +17,16 @@ CSV = "text,label\n" + "".join(f"review number {n} is good,1\nreview number {n} 
 
 
 @pytest.fixture
-def reprise(tmp_path, migrated_store):
+def reprise(tmp_path, migrated_store, migrated_home):
     """Run the command in a folder of its own, whose MLflow store is empty."""
     folder = tmp_path / "a folder"
     (folder / "mlruns").mkdir(parents=True)
     shutil.copy(migrated_store, folder / "mlruns" / "mlflow.db")
 
     def reprise(*arguments, stdin=""):
-        environment = {**os.environ, "REPRISE_HOME": str(folder / ".reprise")}
         return subprocess.run(
             [sys.executable, "-m", "flows.cli", *map(str, arguments)],
             cwd=folder,
-            env=environment,
             input=stdin,
             capture_output=True,
             text=True,
@@ -56,7 +54,7 @@ def test_a_missing_file_is_named(reprise):
 
 
 def test_there_must_be_a_training_to_resume_and_it_cannot_begin_anew_as_well(reprise):
-    assert_refused(reprise("train", "--resume"), "no training was cut off", ".reprise", "`reprise train` without --resume")
+    assert_refused(reprise("train", "--resume"), "no training was cut off", "reprise-home", "`reprise train` without --resume")
     assert_refused(
         reprise("train", "--resume", "--set", "training.epochs=2"), "no training with this configuration was cut off"
     )
@@ -129,12 +127,6 @@ def test_without_a_configuration_imdb_is_taken_if_it_can_be_had():
     assert config.registered_model == ("imdb-lstm" if available else "sample-lstm")
     assert ("official IMDB" in note) is available
     assert ("generated sample" in note) is not available
-
-
-def test_an_unreachable_imdb_says_how_to_pass_a_local_file(reprise):
-    if imdb_available():
-        pytest.skip("IMDB can be downloaded here")
-    assert_refused(reprise("train", "--config", "imdb"), "--data PATH", code=1)
 
 
 def test_data_replaces_the_source_and_keeps_the_rest(tmp_path):

@@ -19,7 +19,7 @@ ENDLESS = ("train", "--config", "sample", "--set", "training.epochs=1000")
 
 
 @pytest.fixture
-def start(embedded_mlflow):
+def start(embedded_mlflow, migrated_home):
     """Start the command in a folder of its own, whose MLflow store is empty."""
 
     def start(*arguments, stdin=None):

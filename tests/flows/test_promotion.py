@@ -439,6 +439,7 @@ def test_options_that_do_not_go_together_are_refused(at, command):
     assert state() == before
 
 
+@pytest.mark.long
 def test_seed_noise_is_measured_and_kept_with_the_model(story, at, command):
     at("second")
     versions = list_versions()

@@ -155,6 +155,7 @@ def test_decisions_are_told(deployment, receiver, mailbox):
     assert not told(posts, "/generic", "not ours")
 
 
+@pytest.mark.long
 def test_receivers_that_are_gone_hang_or_answer_500_do_not_keep_a_message_from_the_others(deployment, receiver):
     _, posts = receiver
     names = [f"custom-webhook/{name}" for name in ("closed", "hanging", "broken", "generic")]

@@ -244,6 +244,7 @@ def test_a_second_training_waits_or_is_cancelled(client, configure, strategy, ou
     client.delete_deployment(deployment_id)
 
 
+@pytest.mark.long
 def test_prefect_yaml_deploys_what_reprise_schedule_does(client, server_environment, monkeypatch):
     monkeypatch.chdir(ROOT)
     config = check_config(read_config("imdb"), "imdb")

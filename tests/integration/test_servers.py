@@ -172,6 +172,7 @@ def test_the_model_server_scores_as_the_command_does(topology, training_run, rep
     assert stranger.status_code == 401
 
 
+@pytest.mark.long
 def test_a_backup_is_restored_whole_or_not_at_all(topology, training_run, reprise, monkeypatch, tmp_path):
     def tell():
         return [reprise(*words, "--model", MODEL) for words in (["verify", "1"], ["history"])]

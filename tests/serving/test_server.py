@@ -335,12 +335,21 @@ def test_without_one_of_its_threads_it_is_not_ready(monkeypatch, part, name, tol
     assert (answer.status_code, answer.json()["detail"]) == (503, f"the thread that {told} has died: start the server again")
 
 
+def await_lines(caplog, count):
+    """Return the fields of the log lines of so many requests, each of which comes after its answer."""
+    deadline = time.monotonic() + 10
+    while len(lines := [record.fields for record in caplog.records if record.getMessage() == "request"]) < count:
+        assert time.monotonic() < deadline, lines
+        time.sleep(0.01)
+    return lines
+
+
 def test_a_request_has_a_line_without_its_text(server, champion, caplog):
     caplog.set_level(logging.INFO, "reprise")
     server.client.post("/predict", json={"texts": ["a secret review", "b"]}, headers={"X-Request-ID": "one"})
     server.client.post("/predict?a=secret", json={"texts": [["a secret review"]]})
     server.client.get("/secret")
-    lines = [record.fields for record in caplog.records if record.getMessage() == "request"]
+    lines = await_lines(caplog, 3)
     assert [(line["method"], line["path"], line["status"]) for line in lines] == [
         ("POST", "/predict", 200),
         ("POST", "/predict", 422),

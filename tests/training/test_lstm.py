@@ -62,7 +62,7 @@ def operations(layer, **call):
     return {operation.type for operation in graph.get_operations()}
 
 
-@settings(max_examples=60, deadline=None)
+@settings(max_examples=25, deadline=None)
 @given(
     rows=st.integers(1, 7),
     steps=st.integers(1, 12),
@@ -193,7 +193,7 @@ def measure(network, ids, weights):
     return probabilities, [tf.convert_to_tensor(gradient) for gradient in tape.gradient(loss, weights)]
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=15, deadline=None)
 @given(
     lengths=st.lists(st.integers(0, 12), min_size=1, max_size=6),
     semantics=st.sampled_from([("pre", False), ("pre", True), ("post", True)]),
@@ -226,7 +226,7 @@ def draw_ngram_inputs(seed, lengths, padding="pre", maxlen=12):
     return ids, log_ratios, rng.normal(size=len(ids)).astype(np.float32)
 
 
-@settings(max_examples=20, deadline=None)
+@settings(max_examples=10, deadline=None)
 @given(
     lengths=st.lists(st.integers(1, 12), min_size=1, max_size=6),
     padding=st.sampled_from(["pre", "post"]),
