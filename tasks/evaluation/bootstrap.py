@@ -20,8 +20,8 @@ class RankedRows(NamedTuple):
     """Rows made ready for weighting.
 
     `terms` (rows, 7) holds each row's loss, squared error, true positive, false positive, false negative, positive and
-    negative flags, in the rows' own order; `order` (rows,) sorts rows by falling score; `positive` (rows,) is 1.0 or 0.0 in that
-    order; `ends` holds the last place of each group of equal scores.
+    negative flags, in the rows' own order; `order` (rows,) sorts rows by falling score; `positive` (rows,) is 1.0 or 0.0 in
+    that order; `ends` holds the last place of each group of equal scores.
     """
 
     terms: NDArray[np.float64]

@@ -1,6 +1,5 @@
 """The `reprise` command as a user meets it: its exit codes, its one line, and what it leaves behind."""
 
-import os
 import shutil
 import socket
 import subprocess
