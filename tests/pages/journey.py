@@ -48,7 +48,6 @@ def see_run(page: Page, trained: Trained, picture: Picture = no_picture) -> None
     expect(data.get_by_text(re.compile(r"rows: \d+"))).to_be_visible()
     for column in ("text", "label"):
         expect(data.get_by_text(column, exact=True)).to_be_visible()
-    page.wait_for_timeout(500)  # it slides in
     picture(page, "mlflow-dataset")
 
 
@@ -61,7 +60,6 @@ def see_charts(page: Page, trained: Trained, picture: Picture = no_picture) -> N
     for name in ("train_accuracy", "train_loss", "validation_accuracy", "validation_loss"):
         expect(page.get_by_text(name, exact=True)).to_be_visible()
     expect(page.locator(".js-plotly-plot .scatterlayer .trace").first).to_be_visible()
-    _wait_for_charts(page)
     picture(page, "mlflow-charts")
 
 
@@ -111,7 +109,6 @@ def see_curves_side_by_side(page: Page, link: str, experiment: str, count: int, 
     expect(page.get_by_text("epoch/train_loss", exact=True)).to_be_visible()
     chart = page.locator(".js-plotly-plot", has=page.locator(".scatterlayer")).first
     expect(chart.locator(".scatterlayer .trace").nth(count - 1)).to_be_attached()
-    _wait_for_charts(page)
     picture(page, "mlflow-compare")
 
 
@@ -150,7 +147,6 @@ def see_flow_run(page: Page, link: str, trained: Trained, picture: Picture = no_
     expect(page.get_by_text("Completed").first).to_be_visible()
     expect(page.get_by_text(re.compile(r"^registration done in [\d.]+ s$"))).to_be_visible()
     expect(page.locator("canvas").first).to_be_visible()
-    page.wait_for_timeout(2000)  # the timeline is drawn on a canvas, which tells nothing of its being ready
     picture(page, "prefect-run")
     _prefect_tab(page, "Artifacts").click()
     for key in ("training-report", "stage-seconds", "mlflow-run"):
@@ -196,7 +192,9 @@ def see_started_training(page: Page, link: str, model: str, picture: Picture = n
     expect(page.get_by_text("Completed").first).to_be_visible(timeout=TRAINING_MILLISECONDS)
     page.get_by_role("link", name=re.compile(f"{model} retraining$")).first.click()
     _prefect_tab(page, "Details").click()
-    expect(page.get_by_text(re.compile(rf"{model} version \d+: test accuracy"))).to_be_visible()
+    outcome = page.get_by_text(re.compile(rf"{model} version \d+: test accuracy"))
+    expect(outcome).to_be_visible()
+    outcome.scroll_into_view_if_needed()
     picture(page, "prefect-outcome")
 
 
@@ -211,7 +209,3 @@ def _field(page: Page, label: str) -> Locator:
 
 def _prefect_tab(page: Page, name: str) -> Locator:
     return page.locator(".p-tab", has_text=name)
-
-
-def _wait_for_charts(page: Page) -> None:
-    page.wait_for_timeout(1500)  # curves and axes move to their place

@@ -18,6 +18,8 @@ from tests.pages.workplace import Workplace
 
 IMAGES = Path(__file__).parents[2] / "docs" / "images"
 COLOURS = 256
+# Charts and Prefect's timeline are drawn bit by bit, and tell nothing of when they are ready.
+SETTLING_MILLISECONDS = 2_000
 # A first champion, a second that is better for three epochs more, and one of another size and seed beside them.
 TRAININGS = (["training.epochs=2"], [], ["training.seed=1", "training.epochs=4", "model.lstm_units=16"])
 
@@ -68,7 +70,8 @@ def take_pictures(folder: Path, data: str) -> None:
 def take(page: Page, name: str) -> None:
     """Write a picture of a page, in as few colours as it needs."""
     path = IMAGES / f"{name}.png"
-    page.screenshot(path=path)
+    page.wait_for_timeout(SETTLING_MILLISECONDS)
+    page.screenshot(path=path, animations="disabled")
     with Image.open(path) as picture:
         picture.convert("RGB").quantize(COLOURS, dither=Image.Dither.NONE).save(path, optimize=True)
 

@@ -3,9 +3,13 @@
 import shutil
 from pathlib import Path
 
+import numpy as np
+import pyarrow as pa
+
 from configs.loading import check_config, override, read_config
 from configs.schema import ModelConfig
 from tasks.handles import GateRows, PaddedReviews, TrainedModel
+from tasks.ngram_model import MIN_TEXTS, count_ngrams, fit_ngrams
 from tasks.registration.manifest import hash_files, version_record
 from tasks.registration.model_files import downloaded_model
 from tasks.registration.packaging import log_model
@@ -20,20 +24,31 @@ WORDS = ("the", "a", "film", "that", "i", "will", "not", "forget", "dull", "from
 VOCABULARY, MAXLEN = 20, 12
 
 
-def save_small_model(folder: Path, seed: int = 0) -> tuple[TrainedModel, PaddedReviews]:
-    """Write what the training and the padding stage would hand to the registration."""
+def save_small_model(folder: Path, seed: int = 0, longest_ngram: int = 0) -> tuple[TrainedModel, PaddedReviews]:
+    """Write what the training and the padding stage would hand to the registration, of n-grams where their length is given."""
     import keras
 
     from tasks.training import lstm
     from tasks.training.network import build_network, hash_weights, summarize
 
     keras.utils.set_random_seed(seed)
-    network = build_network(ModelConfig(), vocabulary_size=VOCABULARY, maxlen=MAXLEN, padding="pre")
+    network = build_network(
+        ModelConfig(mask_padding=longest_ngram > 0),
+        vocabulary_size=VOCABULARY,
+        maxlen=MAXLEN,
+        padding="pre",
+        longest_ngram=longest_ngram,
+    )
     folder.mkdir(parents=True, exist_ok=True)
     network.save(folder / "model.keras")
     shutil.copy(lstm.__file__, folder / "lstm.py")
     (folder / "summary.txt").write_text(summarize(network))
-    TextEncoder(WORDS, VOCABULARY, MAXLEN).save(folder / "vocabulary.json")
+    encoder = TextEncoder(WORDS, VOCABULARY, MAXLEN)
+    encoder.save(folder / "vocabulary.json")
+    if longest_ngram:
+        ids, lengths = encoder.encode(pa.array(TEXTS[:2] * MIN_TEXTS))
+        counted = count_ngrams(ids, lengths, longest=longest_ngram)
+        fit_ngrams(counted, np.array([1, 0] * MIN_TEXTS, np.int8)).save(folder / "ngrams.npz")
     model = TrainedModel(
         path=str(folder),
         sha256=hash_weights(network),
@@ -52,6 +67,7 @@ def save_small_model(folder: Path, seed: int = 0) -> tuple[TrainedModel, PaddedR
         truncated_share=none,
         out_of_vocabulary_share=none,
         padding_share=none,
+        longest_ngram=longest_ngram,
     )
     return model, padded
 

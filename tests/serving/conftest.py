@@ -87,10 +87,11 @@ def make_champion(version):
 
 @pytest.fixture(scope="module")
 def add_version(tmp_path_factory):
-    """Register another version, of other weights for each seed."""
+    """Register another version, of other weights for each seed, of words or of n-grams."""
 
-    def add(seed):
-        return register_small_version(*save_small_model(tmp_path_factory.mktemp("model") / str(seed), seed))
+    def add(seed, longest_ngram=0):
+        folder = tmp_path_factory.mktemp("model") / str(seed)
+        return register_small_version(*save_small_model(folder, seed, longest_ngram))
 
     return add
 
