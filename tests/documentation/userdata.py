@@ -39,12 +39,12 @@ def write_imdb(path: Path) -> None:
 
 
 def write_tables(folder: Path) -> None:
-    """Write the tables that the pages name, with 400 reviews each, and `my.yaml`."""
+    """Write the tables that the pages name, with 400 reviews where they are only scored, and `my.yaml`."""
     corpus = sample.generate_sample()
     texts = [text.as_py() for part in corpus.texts for text in part]
     reviews = pd.DataFrame({"text": texts, "label": corpus.labels})
     some = reviews.head(400)
-    named = some.assign(label=some["label"].map({0: "bad", 1: "good"})).rename(columns={"text": "message"})
+    named = reviews.assign(label=reviews["label"].map({0: "bad", 1: "good"})).rename(columns={"text": "message"})
     (folder / "tables").mkdir()
     reviews.to_csv(folder / "tables/reviews.csv", index=False)
     named.to_csv(folder / "tickets.csv", index=False)
