@@ -188,7 +188,7 @@ def predict(
 ) -> None:
     """Score reviews with a registered model.
 
-    Example: reprise predict "A film I will not forget."
+    Example: reprise predict "A wonderful film."
     """
     from tasks.registration.scoring import score_texts
     from tasks.registration.versions import choose_model, find_version

@@ -193,6 +193,6 @@ def print_result(result: "RunResult") -> None:
     called = Path(sys.argv[0])
     command = os.path.relpath(called) if called.name == "reprise" and not shutil.which("reprise") else "reprise"
     choice = f"--model {version.name} --version {version.version}"
-    out.print(f'  {command} predict {choice} "A film I will not forget."', soft_wrap=True)
+    out.print(f'  {command} predict {choice} "A wonderful film."', soft_wrap=True)
     out.print(f"  {command} show {version.version} --model {version.name}", soft_wrap=True)
     out.print(f"  {command} ui", soft_wrap=True)

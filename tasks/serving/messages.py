@@ -36,13 +36,13 @@ class Asked(BaseModel):
 class Texts(Asked):
     """Reviews to be scored."""
 
-    texts: Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS, examples=[["A film I will not forget."]])]
+    texts: Annotated[list[Text], Field(min_length=1, max_length=MAX_TEXTS, examples=[["A wonderful film."]])]
 
 
 class OneText(Asked):
     """A review to be explained."""
 
-    text: Annotated[Text, Field(examples=["A film I will not forget."])]
+    text: Annotated[Text, Field(examples=["A wonderful film."])]
 
 
 class ScoredText(BaseModel):
