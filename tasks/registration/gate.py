@@ -143,7 +143,8 @@ def _check_high_water(accuracy: float, mark: HighWaterMark, gate: GateConfig) ->
 def _check_gain(comparison: Comparison, gain: Interval, p_value: float, gate: GateConfig) -> GateCheck:
     required, margin = gate.required_gain, gate.non_inferiority_margin
     if gate.promote_if == "better":
-        shown = 0 <= p_value < 1 - gate.confidence and gain.low > required
+        # As a sum: 1 - 0.95 is rounded up, and a p of 0.05 would be below it.
+        shown = p_value >= 0 and p_value + gate.confidence < 1 and gain.low > required
         aim = f"a gain of more than {_points(required)} points" if required else "a gain"
     else:
         required = -margin

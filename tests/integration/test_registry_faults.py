@@ -94,6 +94,7 @@ def outcomes():
     return [entry.outcome for entry in read_ledger(MODEL)]
 
 
+@pytest.mark.long
 @pytest.mark.fault(SERVER_FAULT)
 def test_a_slow_server_is_waited_for(decide, proxy):
     proxy.delay = 0.05
@@ -116,6 +117,7 @@ def test_a_server_that_does_not_answer_as_it_should_promotes_nothing(decide, pro
     assert outcomes() == before
 
 
+@pytest.mark.long
 @pytest.mark.fault(SERVER_FAULT)
 def test_a_server_that_is_stopped_promotes_nothing_and_all_is_there_when_it_returns(decide, server):
     before = outcomes()

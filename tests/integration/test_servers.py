@@ -103,6 +103,7 @@ def test_a_deployed_training_makes_a_champion_and_all_is_in_postgresql(topology,
     assert list(topology.folder.glob("artifacts/**/model.keras")), "artifacts do not lie in the server's folder"
 
 
+@pytest.mark.long
 def test_a_version_is_promoted_and_rolled_back_by_hand(topology, training_run, reprise, tmp_path):
     small = register_small_version(*save_small_model(tmp_path / "small"), name=MODEL)
     connect().set_tag(small.run_id, "dataset.sha256", "0" * 64)

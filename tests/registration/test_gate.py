@@ -2,7 +2,7 @@ import math
 from typing import Any
 
 import pytest
-from hypothesis import given
+from hypothesis import example, given
 from hypothesis import strategies as st
 
 from configs.schema import GateConfig
@@ -335,11 +335,12 @@ def test_none_is_promoted_whose_interval_holds_0(only_challenger, only_champion,
     test, p_value = mcnemar(only_challenger, only_champion)
     comparison = compare(rows=rows, accuracy=accuracy, test=test, p_value=p_value, high_water=None, noise=None)
     verdict = judge(comparison, floors=FLOORS, gate=GateConfig(confidence=confidence, min_rows=1))
-    assert (verdict.outcome == "promote") == (accuracy.gain.low > 0 and p_value < 1 - confidence)
+    assert (verdict.outcome == "promote") == (accuracy.gain.low > 0 and p_value + confidence < 1)
     assert (verdict.outcome == "keep") == (accuracy.gain.high < 0)
 
 
 @given(st.floats(-1, 1), st.floats(-1, 1), st.floats(-1, 1), st.floats(0, 1))
+@example(1.0, 0.0, 0.0, 0.05)
 def test_nor_where_the_interval_was_made_up(low, value, high, p_value):
     verdict = judge(with_gain(low, value, high, p_value), floors=FLOORS, gate=BETTER)
     assert verdict.outcome != "promote" or (low > 0 and p_value < 0.05)

@@ -64,6 +64,7 @@ def test_what_a_trial_finds_does_not_depend_on_where_it_is_trained_nor_on_what_w
     assert trainer.train(padded, config, nothing).history == first.history == here.history
 
 
+@pytest.mark.long
 def test_a_trial_that_ends_early_leaves_its_process_for_the_next(padded, trainer):
     def prune(epoch, figures):
         raise TrialPruned(f"pruned at epoch {epoch}")
