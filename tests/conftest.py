@@ -137,7 +137,7 @@ def migrated_prefect(made_once):
 
     def migrate(folder):
         command = [sys.executable, "-m", "prefect", "server", "database", "upgrade", "--yes"]
-        subprocess.run(command, env={**os.environ, "PREFECT_HOME": str(folder)}, capture_output=True, check=True)
+        subprocess.run(command, env={**os.environ, "PREFECT_HOME": str(folder)}, check=True)
 
     return made_once("prefect-home", migrate) / "prefect.db"
 
@@ -238,9 +238,9 @@ def page(chromium):
 
 
 @pytest.fixture
-def migrated_home(migrated_prefect, tmp_path):
-    """A workspace whose Prefect has been started before."""
-    home = tmp_path / "reprise-home"  # as REPRISE_HOME says
+def migrated_home(migrated_prefect):
+    """The test's workspace, as if Prefect had been started there before."""
+    home = Path(os.environ["REPRISE_HOME"])
     (home / "prefect").mkdir(parents=True)
     shutil.copy(migrated_prefect, home / "prefect")
     return home

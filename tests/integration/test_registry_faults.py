@@ -104,7 +104,9 @@ def test_a_slow_server_is_waited_for(decide, proxy):
 
 
 @pytest.mark.fault(SERVER_FAULT)
-@pytest.mark.parametrize(("status", "delay"), [(500, 0.0), (403, 0.0), (404, 0.0), (0, 3.0)])
+@pytest.mark.parametrize(
+    ("status", "delay"), [(500, 0.0), pytest.param(401, 0.0, marks=pytest.mark.long), (403, 0.0), (404, 0.0), (0, 3.0)]
+)
 def test_a_server_that_does_not_answer_as_it_should_promotes_nothing(decide, proxy, status, delay):
     before = outcomes()
     proxy.status, proxy.delay = status, delay
